@@ -1,0 +1,30 @@
+import { SingleBar } from 'cli-progress';
+
+/** A bar on stderr that shows how much of a known amount of work is done; silent where stderr is no terminal. */
+export interface Progress extends Disposable {
+  /** @param done amount done so far, in the unit of `total` */
+  update(done: number): void;
+}
+
+/**
+ * @param label what is going on
+ * @param total amount of work, > 0
+ * @param unit of `total`, e.g. `MiB`
+ */
+export function startProgress(label: string, total: number, unit: string): Progress {
+  const bar = new SingleBar({
+    format: `${label} [{bar}] {percentage}% | {value}/{total} ${unit} | {eta_formatted} left`,
+    stream: process.stderr,
+    hideCursor: true,
+    clearOnComplete: false,
+  });
+  bar.start(total, 0);
+  return {
+    update: (done) => {
+      bar.update(Math.min(done, total));
+    },
+    [Symbol.dispose]: () => {
+      bar.stop();
+    },
+  };
+}

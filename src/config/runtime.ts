@@ -1,0 +1,27 @@
+import { z } from 'zod';
+
+/** How the runtime is set up: which backend, how many threads, how much of the GPU's memory. */
+export const runtimeSchema = z.strictObject({
+  backend: z
+    .enum(['auto', 'tensorflow', 'wasm'])
+    .default('auto')
+    .describe('auto: TensorFlow on a GPU, else TensorFlow on the CPU, else wasm'),
+  threads: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe('CPU threads that one op may use; 0: as many as there are cores'),
+  gpuMemoryGrowth: z
+    .boolean()
+    .default(true)
+    .describe('take GPU memory as it is needed, rather than all of it at the start'),
+  gpuMemoryLimitMiB: z
+    .int()
+    .positive()
+    .optional()
+    .describe('never take more GPU memory than this, in MiB; switches gpuMemoryGrowth off'),
+});
+
+export type RuntimeConfig = z.infer<typeof runtimeSchema>;
+/** The same with every field optional, as a person writes it. */
+export type RuntimeOptions = z.input<typeof runtimeSchema>;

@@ -1,0 +1,1 @@
+export { BackendError, CheckpointError, ConfigError } from './common/errors.ts';

@@ -1,0 +1,124 @@
+import { boolAttribute } from './attributes.ts';
+import type { TensorFlowBackend } from './backend.ts';
+import type { TensorMetadata } from './binding.ts';
+import { check } from './context.ts';
+import type { Pointer } from './library.ts';
+import { type Symbolic, Trace } from './trace.ts';
+
+/** A tensor's shape and TensorFlow type. */
+export interface TensorSpec {
+  shape: readonly number[];
+  dtype: number;
+}
+
+/** What is traced: gets the numbers of the inputs, and returns the nodes that stand for the outputs. */
+export type Body = (ids: number[], symbolOf: (id: number) => Symbolic) => Symbolic[];
+
+let count = 0;
+
+/** A function that is traced but not yet defined: its trace can still get inputs. */
+export class OpenFunction {
+  readonly trace: Trace;
+  readonly name: string;
+  private outputs: Symbolic[] = [];
+
+  constructor(
+    private readonly backend: TensorFlowBackend,
+    name: string,
+    xla: boolean,
+  ) {
+    this.trace = new Trace(backend.binding.tensorflow, name, xla);
+    this.name = `${name.replace(/\W/g, '_')}_${count++}`;
+  }
+
+  /**
+   * Traces `body`. The outer tensors in `captured` become inputs in that order, before those that `body` captures
+   * itself.
+   */
+  run(inputs: readonly TensorSpec[], captured: Iterable<number>, body: Body): this {
+    const { binding } = this.backend;
+    const { trace } = this;
+    const ids = inputs.map(({ shape, dtype }) => binding.addSymbol(trace, trace.addInput(shape, dtype)));
+    for (const id of captured) binding.symbolOf(id, trace);
+    this.outputs = binding.within(trace, () => body(ids, (id) => binding.symbolOf(id, trace)));
+    return this;
+  }
+
+  /** Adds outputs after those of the body. */
+  addOutputs(symbols: Iterable<Symbolic>): this {
+    this.outputs.push(...symbols);
+    return this;
+  }
+
+  /** Makes the function and makes it known to TensorFlow. */
+  define(): DefinedFunction {
+    const { tensorflow } = this.backend.binding;
+    const { c, context, status } = tensorflow;
+    const definition = this.trace.finish(this.name, this.outputs);
+    c.TFE_ContextAddFunction(context, definition, status);
+    check(tensorflow, () => `The traced function ${this.name}`);
+    return new DefinedFunction(
+      this.backend,
+      this.name,
+      definition,
+      [...this.trace.captures.keys()],
+      this.outputs.length,
+      this.trace.xla,
+      this.trace.callees,
+    );
+  }
+
+  [Symbol.dispose](): void {
+    this.trace[Symbol.dispose]();
+  }
+}
+
+/** A function that TensorFlow knows by name; disposing it makes TensorFlow forget it. */
+export class DefinedFunction {
+  constructor(
+    private readonly backend: TensorFlowBackend,
+    readonly name: string,
+    private readonly definition: Pointer,
+    /** numbers of the outer tensors that it takes after its inputs */
+    private readonly captured: readonly number[],
+    private readonly outputCount: number,
+    private readonly xla: boolean,
+    private readonly callees: readonly Disposable[],
+  ) {}
+
+  /** Calls the function; inside of a trace the call becomes a node of it. */
+  call(inputs: readonly number[]): TensorMetadata[] {
+    const { binding } = this.backend;
+    binding.trace?.addFunction(this.definition);
+    const captured = this.captured.map((id) => this.backend.currentId(id));
+    return binding.executeOp(this.name, this.xla ? XLA : [], [...inputs, ...captured], this.outputCount);
+  }
+
+  /** Lets the open trace call this function from a node of its own making, and own it. */
+  giveTo(trace: Trace): void {
+    trace.addFunction(this.definition);
+    trace.callees.push(this);
+  }
+
+  [Symbol.dispose](): void {
+    const { c, context, status } = this.backend.binding.tensorflow;
+    c.TFE_ContextRemoveFunction(context, this.name, status);
+    c.TF_DeleteFunction(this.definition);
+    for (const callee of this.callees) callee[Symbol.dispose]();
+  }
+}
+
+// XLA compiles the whole function, or fails with a message that names the op that it cannot compile.
+const XLA = [boolAttribute('_XlaMustCompile', true)];
+
+/** Traces a function and makes it known to TensorFlow. */
+export function defineFunction(
+  backend: TensorFlowBackend,
+  name: string,
+  xla: boolean,
+  inputs: readonly TensorSpec[],
+  body: Body,
+): DefinedFunction {
+  using open = new OpenFunction(backend, name, xla);
+  return open.run(inputs, [], body).define();
+}

@@ -1,0 +1,192 @@
+/*
+ * Kernels in place of those of tfjs-node that TensorFlow 2.21 runs wrongly or not at all, that cannot be traced,
+ * or that tfjs-node does not have.
+ */
+import * as tf from '@tensorflow/tfjs';
+import {
+  type Attribute,
+  boolAttribute as bool,
+  intAttribute as int,
+  stringAttribute as text,
+  typeAttribute,
+} from './attributes.ts';
+import type { TensorFlowBackend } from './backend.ts';
+import type { TensorMetadata } from './binding.ts';
+import { DType, FROM_TFJS } from './dtypes.ts';
+import { BACKEND_NAME } from './tfjsNode.ts';
+
+type Inputs = Record<string, tf.Tensor>;
+type Attributes = Record<string, unknown>;
+type Kernel = (inputs: Inputs, backend: TensorFlowBackend, attributes: Attributes) => tf.Tensor | tf.Tensor[];
+
+const type = (name: string, dtype: tf.DataType): Attribute => typeAttribute(name, FROM_TFJS[dtype]);
+
+/* An input that the kernel's caller always gives. */
+const given = (inputs: Inputs, name: string): tf.Tensor => inputs[name] as tf.Tensor;
+type TwoResults = [TensorMetadata, TensorMetadata];
+const int32 = (values: number | readonly number[]): tf.Tensor => tf.tensor(values, undefined, 'int32');
+
+const KERNELS: Record<string, Kernel> = {
+  // tfjs-node reads the indices back on every call to check them; here TensorFlow does, and a trace can hold it.
+  GatherV2: (inputs, backend, { axis, batchDims }) => {
+    const [x, indices] = [given(inputs, 'x'), given(inputs, 'indices')];
+    if (backend.binding.trace === undefined) assertIndices(indices, x.shape[axis as number] as number);
+    tf.backend_util.segment_util.collectGatherOpShapeInfo(x, indices, axis as number, batchDims as number);
+    const attributes = [
+      int('batch_dims', batchDims as number),
+      type('Tparams', x.dtype),
+      type('Tindices', indices.dtype),
+      type('Taxis', 'int32'),
+    ];
+    return backend.executeSingleOutput('GatherV2', attributes, [x, indices, int32(axis as number)]);
+  },
+  // tfjs-node disposes the caller's tensor where it is int32.
+  Exp: (inputs, backend) => backend.executeSingleInput('Exp', tf.cast(given(inputs, 'x'), 'float32')),
+  // tfjs-node takes the mean of integers in integers.
+  Mean: (inputs, backend, { axis, keepDims }) => {
+    const x = tf.cast(given(inputs, 'x'), 'float32');
+    const axes = tf.util.parseAxisParam(axis as number | number[], x.shape);
+    return backend.executeSingleOutput(
+      'Mean',
+      backend.createReductionOpAttrs(x, keepDims as boolean),
+      [x, tf.tensor1d(axes, 'int32')],
+    ); // prettier-ignore
+  },
+  // Round of int32 gives zeros on TensorFlow's CPU.
+  Round: (inputs, backend) => {
+    const x = given(inputs, 'x');
+    return backend.executeSingleInput(x.dtype === 'float32' ? 'Round' : 'Identity', x);
+  },
+  // tfjs defines the sign of NaN as 0.
+  Sign: (inputs, backend) => {
+    const x = given(inputs, 'x');
+    const sign = backend.executeSingleInput('Sign', x);
+    return x.dtype === 'float32' ? tf.where(tf.isNaN(x), tf.zerosLike(x), sign) : sign;
+  },
+  BitwiseAnd: (inputs, backend) => {
+    const [a, b] = [given(inputs, 'a'), given(inputs, 'b')];
+    return backend.executeSingleOutput('BitwiseAnd', [type('T', a.dtype)], [a, b]);
+  },
+  DenseBincount: (inputs, backend, { size, binaryOutput }) => {
+    const [x, weights] = [given(inputs, 'x'), given(inputs, 'weights')];
+    const attributes = [
+      type('Tidx', x.dtype),
+      type('T', weights.dtype),
+      bool('binary_output', binaryOutput === true),
+    ];
+    return backend.executeSingleOutput('DenseBincount', attributes, [x, int32(size as number), weights]);
+  },
+  SearchSorted: (inputs, backend, { side }) => {
+    const [sorted, values] = [given(inputs, 'sortedSequence'), given(inputs, 'values')];
+    const op = side === 'left' ? 'LowerBound' : 'UpperBound';
+    return backend.executeSingleOutput(
+      op,
+      [type('T', values.dtype), type('out_type', 'int32')],
+      [sorted, values],
+    );
+  },
+  SparseSegmentMean: (inputs, backend) => sparseSegment('SparseSegmentMean', inputs, backend),
+  SparseSegmentSum: (inputs, backend) => sparseSegment('SparseSegmentSum', inputs, backend),
+  MaxPoolWithArgmax: (inputs, backend, { filterSize, strides, pad, includeBatchInIndex }) => {
+    const x = given(inputs, 'x') as tf.Tensor4D;
+    const info = tf.backend_util.computePool2DInfo(
+      x.shape,
+      filterSize as number,
+      strides as number,
+      [1, 1],
+      pad as 'same',
+    ); // prettier-ignore
+    const attributes = [
+      int('ksize', [1, info.filterHeight, info.filterWidth, 1]),
+      int('strides', [1, info.strideHeight, info.strideWidth, 1]),
+      text('padding', String(pad).toUpperCase()),
+      bool('include_batch_in_index', includeBatchInIndex === true),
+      typeAttribute('Targmax', DType.INT64),
+      type('T', x.dtype),
+    ];
+    const { binding } = backend;
+    const [pooled, argmax] = binding.executeOp(
+      'MaxPoolWithArgmax',
+      attributes,
+      [backend.idOf(x)],
+      2,
+    ) as TwoResults;
+    const cast = [typeAttribute('SrcT', DType.INT64), type('DstT', 'int32')];
+    const [argmaxInt32] = binding.executeOp('Cast', cast, [argmax.id], 1) as [TensorMetadata];
+    binding.deleteTensor(argmax.id);
+    return [backend.createOutputTensor(pooled), backend.createOutputTensor(argmaxInt32)];
+  },
+  Transform: (inputs, backend, { interpolation, fillMode, fillValue, outputShape }) => {
+    const [image, transforms] = [given(inputs, 'image'), given(inputs, 'transforms')];
+    const size = (outputShape as number[] | undefined) ?? image.shape.slice(1, 3);
+    const attributes = [
+      type('dtype', image.dtype),
+      text('interpolation', (interpolation as string).toUpperCase()),
+      text('fill_mode', (fillMode as string).toUpperCase()),
+    ];
+    const rest = [int32(size), tf.scalar(fillValue as number)];
+    return backend.executeSingleOutput('ImageProjectiveTransformV3', attributes, [
+      image,
+      transforms,
+      ...rest,
+    ]);
+  },
+  // TensorFlow does not order strings.
+  Less: compare('Less', (a, b) => a < b),
+  LessEqual: compare('LessEqual', (a, b) => a <= b),
+  Greater: compare('Greater', (a, b) => a > b),
+  GreaterEqual: compare('GreaterEqual', (a, b) => a >= b),
+};
+
+function assertIndices(indices: tf.Tensor, size: number): void {
+  for (const index of indices.dataSync()) {
+    tf.util.assert(
+      index >= 0 && index < size,
+      () => `GatherV2: the index value ${index} is not in [0, ${size - 1}]`,
+    ); // prettier-ignore
+  }
+}
+
+function sparseSegment(op: string, inputs: Inputs, backend: TensorFlowBackend): tf.Tensor {
+  const [data, indices, ids] = [given(inputs, 'data'), given(inputs, 'indices'), given(inputs, 'segmentIds')];
+  const attributes = [type('T', data.dtype), type('Tidx', indices.dtype), type('Tsegmentids', ids.dtype)];
+  return backend.executeSingleOutput(op, attributes, [data, indices, ids]);
+}
+
+function compare(op: string, holds: (a: string, b: string) => boolean): Kernel {
+  return (inputs, backend) => {
+    const [a, b] = [given(inputs, 'a'), given(inputs, 'b')];
+    if (a.dtype !== 'string') {
+      return backend.executeSingleOutput(
+        op,
+        [type('T', tf.backend_util.upcastType(a.dtype, b.dtype))],
+        [a, b],
+      );
+    }
+    const shape = tf.backend_util.assertAndGetBroadcastShape(a.shape, b.shape);
+    const [left, right] = [a, b].map((x) => tf.broadcastTo(x, shape).dataSync<'string'>());
+    return tf.tensor(
+      Array.from(left ?? [], (x, i) => holds(x, right?.[i] ?? '')),
+      shape,
+      'bool',
+    );
+  };
+}
+
+let replaced = false;
+
+/** Puts the kernels of this file in the place of tfjs-node's, once in a process: tfjs's registry is global. */
+export function replaceKernels(): void {
+  if (replaced) return;
+  replaced = true;
+  const registered = new Set(tf.getKernelsForBackend(BACKEND_NAME).map(({ kernelName }) => kernelName));
+  for (const [kernelName, kernel] of Object.entries(KERNELS)) {
+    if (registered.has(kernelName)) tf.unregisterKernel(kernelName, BACKEND_NAME);
+    tf.registerKernel({
+      kernelName,
+      backendName: BACKEND_NAME,
+      kernelFunc: ({ inputs, backend, attrs }) =>
+        tf.tidy(() => kernel(inputs as Inputs, backend as unknown as TensorFlowBackend, attrs ?? {})),
+    });
+  }
+}

@@ -1,0 +1,37 @@
+import { join } from 'node:path';
+import { cacheFolder } from '../../common/files.ts';
+import type { RuntimeConfig } from '../../config/runtime.ts';
+import { setProcessVariable } from './library.ts';
+import { encodeMessage, type Field } from './protobuf.ts';
+
+/**
+ * Sets what TensorFlow and XLA read from the environment when they are loaded. What the user has set wins.
+ */
+export function prepareEnvironment(): void {
+  // 2: errors only. TensorFlow otherwise greets on stderr with a dozen lines.
+  if (process.env.TF_CPP_MIN_LOG_LEVEL === undefined) setProcessVariable('TF_CPP_MIN_LOG_LEVEL', '2');
+  // XLA's Min and Max drop NaN on the CPU unless told not to.
+  addFlag('XLA_FLAGS', '--xla_cpu_enable_fast_min_max', 'false');
+  addFlag('TF_XLA_FLAGS', '--tf_xla_persistent_cache_directory', join(cacheFolder(), 'xla'));
+}
+
+function addFlag(variable: string, flag: string, value: string): void {
+  const flags = process.env[variable] ?? '';
+  if (!flags.includes(flag)) setProcessVariable(variable, `${flags} ${flag}=${value}`.trim());
+}
+
+/** The `ConfigProto` (tensorflow/core/protobuf/config.proto) that says the same as `config`. */
+export function encodeConfig(config: RuntimeConfig): Uint8Array {
+  const gpu: Field[] = [[4, config.gpuMemoryGrowth && config.gpuMemoryLimitMiB === undefined]]; // allow_growth
+  if (config.gpuMemoryLimitMiB !== undefined) {
+    const limit = Buffer.alloc(4);
+    limit.writeFloatLE(config.gpuMemoryLimitMiB);
+    const virtualDevices = encodeMessage([[1, limit]]); // memory_limit_mb, packed
+    gpu.push([9, encodeMessage([[1, virtualDevices]])]); // experimental.virtual_devices
+  }
+  return encodeMessage([
+    [2, config.threads], // intra_op_parallelism_threads
+    [6, encodeMessage(gpu)], // gpu_options
+    [7, true], // allow_soft_placement
+  ]);
+}
