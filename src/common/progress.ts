@@ -15,8 +15,7 @@ export function startProgress(label: string, total: number, unit: string): Progr
   const bar = new SingleBar({
     format: `${label} [{bar}] {percentage}% | {value}/{total} ${unit} | {eta_formatted} left`,
     stream: process.stderr,
-    hideCursor: true,
-    clearOnComplete: false,
+    clearOnComplete: true,
   });
   bar.start(total, 0);
   return {

@@ -3,9 +3,8 @@ import { BackendError } from '../common/errors.ts';
 import { flatten, mapNest } from './nest.ts';
 import { currentTensorFlow, type TensorFlowBackend } from './tensorflow/backend.ts';
 import { type DefinedFunction, defineFunction, type TensorSpec } from './tensorflow/function.ts';
-import { ResourceStorage } from './tensorflow/resource.ts';
+import { resourceOf } from './tensorflow/resource.ts';
 import type { Symbolic } from './tensorflow/trace.ts';
-import type { Variable } from './variable.ts';
 
 export interface CompileOptions {
   /** the function's name in messages; its JavaScript name if none is given */
@@ -135,13 +134,6 @@ function trace<A extends unknown[], R>(
     return symbols;
   });
   return { definition, result };
-}
-
-function resourceOf(variable: Variable): ResourceStorage {
-  if (variable.storage instanceof ResourceStorage) return variable.storage;
-  throw new BackendError(
-    `The variable ${variable.name} was made on another backend than TensorFlow. Make it after tf.setBackend().`,
-  );
 }
 
 /**

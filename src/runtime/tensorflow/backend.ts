@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { RuntimeOptions } from '../../config/runtime.ts';
 import { Binding } from './binding.ts';
 import { startTensorFlow } from './context.ts';
+import type { DefinedFunction } from './function.ts';
 import { replaceKernels } from './kernels.ts';
 import { locateTensorFlow } from './locate.ts';
 import type { Values } from './tensors.ts';
@@ -15,6 +16,7 @@ const PRIORITY = 3;
 export class TensorFlowBackend extends NodeKernelBackend {
   /* The trace that was open when a tensor was made from values; they may wait until an op needs them. */
   private readonly madeIn = new WeakMap<tf.DataId, Trace>();
+  private readonly definitions = new Map<string, DefinedFunction>();
   /* tf.Variables by the number that stood for them in a trace: their number changes when they are assigned. */
   private readonly variables = new Map<number, tf.Variable>();
 
@@ -55,7 +57,19 @@ export class TensorFlowBackend extends NodeKernelBackend {
   }
 
   override dispose(): void {
+    for (const definition of this.definitions.values()) definition[Symbol.dispose]();
+    this.definitions.clear();
     this.binding.dispose();
+  }
+
+  /** A function that the runtime itself uses, defined at its first use and kept as long as the backend. */
+  definedOnce(key: string, define: () => DefinedFunction): DefinedFunction {
+    let definition = this.definitions.get(key);
+    if (definition === undefined) {
+      definition = define();
+      this.definitions.set(key, definition);
+    }
+    return definition;
   }
 
   /** The number of a tensor in the binding; a tensor that waits for its values is made. */

@@ -207,8 +207,9 @@ export class Binding {
   }
 
   /** Shape and TensorFlow type of a tensor. */
-  describe(id: number): { shape: readonly number[]; dtype: number } {
-    return this.entry(id);
+  describe(id: number): { shape: number[]; dtype: number } {
+    const { shape, dtype } = this.entry(id);
+    return { shape, dtype };
   }
 
   /** An error for the use of a tensor outside of the trace that it belongs to. */

@@ -40,7 +40,11 @@ export class OpenFunction {
     const { trace } = this;
     const ids = inputs.map(({ shape, dtype }) => binding.addSymbol(trace, trace.addInput(shape, dtype)));
     for (const id of captured) binding.symbolOf(id, trace);
-    this.outputs = binding.within(trace, () => body(ids, (id) => binding.symbolOf(id, trace)));
+    try {
+      this.outputs = binding.within(trace, () => body(ids, (id) => binding.symbolOf(id, trace)));
+    } finally {
+      for (const id of ids) binding.deleteTensor(id);
+    }
     return this;
   }
 

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { closeSync, openSync, readSync, unlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 import koffi, { type LibraryHandle } from 'koffi';
 import { BackendError } from '../../common/errors.ts';
 
@@ -165,6 +166,9 @@ const RTLD_NOW = 0x2;
 const RTLD_GLOBAL = 0x100;
 const RTLD_NODELETE = 0x1000;
 
+// The C library, which is part of the process.
+const LIBC = koffi.load(null);
+
 const TF_OUTPUT = koffi.struct({ oper: 'uintptr_t', index: 'int' });
 
 const KOFFI_TYPES = {
@@ -190,9 +194,8 @@ const KOFFI_TYPES = {
  * @throws BackendError if a library cannot be opened, or lacks a function
  */
 export function loadLibrary(folder: string): CApi {
-  const libc = koffi.load(null);
-  const dlopen = libc.func('dlopen', 'uintptr_t', ['str', 'int']);
-  const dlerror = libc.func('dlerror', 'str', []);
+  const dlopen = LIBC.func('dlopen', 'uintptr_t', ['str', 'int']);
+  const dlerror = LIBC.func('dlerror', 'str', []);
   const libraries = LIBRARY_FILES.map((file) => {
     const path = join(folder, file);
     if (withoutGreeting(() => dlopen(path, RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE) as Pointer) === 0) {
@@ -226,9 +229,11 @@ export function loadLibrary(folder: string): CApi {
  * holds. What else is printed meanwhile is passed on.
  */
 function withoutGreeting<T>(load: () => T): T {
-  const libc = koffi.load(null);
-  const dup = libc.func('dup', 'int', ['int']);
-  const dup2 = libc.func('dup2', 'int', ['int', 'int']);
+  // Threads share stderr, and two that swap it at once could lose it.
+  if (!isMainThread) return load();
+  const dup = LIBC.func('dup', 'int', ['int']);
+  const dup2 = LIBC.func('dup2', 'int', ['int', 'int']);
+  const close = LIBC.func('close', 'int', ['int']);
   const path = join(tmpdir(), `finer1-stderr-${process.pid}-${randomUUID()}`);
   const file = openSync(path, 'wx+', 0o600);
   unlinkSync(path);
@@ -238,7 +243,7 @@ function withoutGreeting<T>(load: () => T): T {
     return load();
   } finally {
     dup2(stderr, 2);
-    closeSync(stderr);
+    close(stderr);
     const printed = Buffer.alloc(2 ** 16);
     const length = readSync(file, printed, 0, printed.length, 0);
     closeSync(file);
@@ -265,13 +270,31 @@ function checkVersion(folder: string, libraries: LibraryHandle[]): void {
 
 /** Sets a variable of the process's own environment, which TensorFlow reads (a worker's `process.env` is a copy). */
 export function setProcessVariable(name: string, value: string): void {
-  koffi.load(null).func('setenv', 'int', ['str', 'str', 'int'])(name, value, 1);
+  LIBC.func('setenv', 'int', ['str', 'str', 'int'])(name, value, 1);
   process.env[name] = value;
 }
 
-/** The bytes from `address` on, without a copy: valid only as long as their owner keeps them. */
+/**
+ * The bytes from `address` on, without a copy: valid only as long as their owner keeps them. Each view costs some
+ * memory that is not given back (koffi 3.3), so this is for large pieces; `copyIn` and `copyOut` are for all others.
+ */
 export function viewMemory(address: Pointer, byteLength: number): Uint8Array {
   return byteLength === 0 ? new Uint8Array(0) : new Uint8Array(koffi.view(address, byteLength));
+}
+
+const memcpyIn = LIBC.func('memcpy', 'void', ['uintptr_t', 'void*', 'size_t']);
+const memcpyOut = LIBC.func('memcpy', 'void', ['void*', 'uintptr_t', 'size_t']);
+
+/** Copies an array's bytes to `address`. */
+export function copyIn(address: Pointer, array: ArrayBufferView): void {
+  if (array.byteLength > 0) memcpyIn(address, array, array.byteLength);
+}
+
+/** Copies the bytes from `address` on into an array of their own. */
+export function copyOut(address: Pointer, byteLength: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(byteLength);
+  if (byteLength > 0) memcpyOut(bytes, address, byteLength);
+  return bytes;
 }
 
 /** Reads `count` addresses that a C function wrote into `memory`. */

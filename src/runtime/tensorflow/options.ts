@@ -1,18 +1,30 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { cacheFolder } from '../../common/files.ts';
 import type { RuntimeConfig } from '../../config/runtime.ts';
-import { setProcessVariable } from './library.ts';
+import { setProcessVariable, TENSORFLOW_VERSION } from './library.ts';
 import { encodeMessage, type Field } from './protobuf.ts';
 
 /**
  * Sets what TensorFlow and XLA read from the environment when they are loaded. What the user has set wins.
  */
 export function prepareEnvironment(): void {
-  // 2: errors only. TensorFlow otherwise greets on stderr with a dozen lines.
-  if (process.env.TF_CPP_MIN_LOG_LEVEL === undefined) setProcessVariable('TF_CPP_MIN_LOG_LEVEL', '2');
+  // 3: nothing short of a crash. What fails is thrown as an error; what is printed else are greetings, and pages
+  // about the CPU features of every function that comes from XLA's cache.
+  if (process.env.TF_CPP_MIN_LOG_LEVEL === undefined) setProcessVariable('TF_CPP_MIN_LOG_LEVEL', '3');
   // XLA's Min and Max drop NaN on the CPU unless told not to.
   addFlag('XLA_FLAGS', '--xla_cpu_enable_fast_min_max', 'false');
-  addFlag('TF_XLA_FLAGS', '--tf_xla_persistent_cache_directory', join(cacheFolder(), 'xla'));
+  addFlag('TF_XLA_FLAGS', '--tf_xla_persistent_cache_directory', xlaCacheFolder());
+}
+
+/* Compiled functions are machine code: a cache folder that several machines share keeps them apart. */
+function xlaCacheFolder(): string {
+  const cpuinfo = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
+  const flags = /^flags.*$/m.exec(cpuinfo)?.[0] ?? '';
+  const machine = [TENSORFLOW_VERSION, cpus()[0]?.model ?? '', flags].join();
+  return join(cacheFolder(), 'xla', createHash('sha256').update(machine).digest('hex').slice(0, 16));
 }
 
 function addFlag(variable: string, flag: string, value: string): void {

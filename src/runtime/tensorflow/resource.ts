@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { readRange } from '../../common/files.ts';
-import type { VariableDType, VariableStorage } from '../variable.ts';
+import { BackendError } from '../../common/errors.ts';
+import type { Variable, VariableDType, VariableStorage } from '../variable.ts';
 import {
   type Attribute,
   boolAttribute,
@@ -12,6 +13,7 @@ import {
 import type { TensorFlowBackend } from './backend.ts';
 import { DType, FROM_TFJS } from './dtypes.ts';
 import { type RawOp, rawOps, scratch } from './rawOps.ts';
+import { viewMemory } from './library.ts';
 import { allocateTensor } from './tensors.ts';
 
 const DTYPES: Record<VariableDType, DType> = {
@@ -54,9 +56,9 @@ export class ResourceStorage implements VariableStorage {
   ): ResourceStorage {
     const { binding } = backend;
     const { c } = binding.tensorflow;
-    const [tensor, memory] = allocateTensor(c, shape, DTYPES[dtype]);
+    const [tensor, byteLength] = allocateTensor(c, shape, DTYPES[dtype]);
     try {
-      readRange(path, offset, memory);
+      readRange(path, offset, viewMemory(c.TF_TensorData(tensor), byteLength));
     } catch (error) {
       c.TF_DeleteTensor(tensor);
       throw error;
@@ -91,7 +93,7 @@ export class ResourceStorage implements VariableStorage {
 
   read(): tf.Tensor {
     const dtype = this.dtype === 'int32' ? DType.INT32 : DType.FLOAT;
-    return rawOps(this.backend, (op) => cast(op, this.readRaw(op), DTYPES[this.dtype], dtype));
+    return rawOps(this.backend, ({ op }) => cast(op, this.readRaw(op), DTYPES[this.dtype], dtype));
   }
 
   /** Reads the value in the type in which it is kept; returns its number. */
@@ -136,7 +138,7 @@ export class ResourceStorage implements VariableStorage {
 
   /** Runs `body` with the number of `value` in the type in which the variable is kept. */
   private withCast(value: tf.Tensor, body: (op: RawOp, id: number) => void): void {
-    scratch(this.backend, (op) => {
+    scratch(this.backend, ({ op }) => {
       body(op, cast(op, this.backend.idOf(value), FROM_TFJS[value.dtype], DTYPES[this.dtype]));
     });
   }
@@ -149,6 +151,17 @@ export class ResourceStorage implements VariableStorage {
       ...masks.map((mask) => intAttribute(mask, 0)),
     ];
   }
+}
+
+/**
+ * The resource behind a variable.
+ * @throws BackendError for a variable that was made while another backend was set
+ */
+export function resourceOf(variable: Variable): ResourceStorage {
+  if (variable.storage instanceof ResourceStorage) return variable.storage;
+  throw new BackendError(
+    `The variable ${variable.name} was made on another backend than TensorFlow. Make it after tf.setBackend().`,
+  );
 }
 
 /** Casts a tensor given by its number; returns its own number where the types are the same. */

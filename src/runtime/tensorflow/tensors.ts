@@ -1,20 +1,20 @@
 import type { backend_util } from '@tensorflow/tfjs';
 import { BackendError } from '../../common/errors.ts';
 import { bytesPerElement, describe, DType, STRING_SLOT_BYTES } from './dtypes.ts';
-import { type CApi, type Pointer, viewMemory } from './library.ts';
+import { type CApi, copyIn, copyOut, type Pointer } from './library.ts';
 
 /** What tfjs hands over as a tensor's values. */
-export type Values = backend_util.BackendValues | readonly (string | Uint8Array)[];
+export type Values = backend_util.BackendValues | Uint32Array | readonly (string | Uint8Array)[];
 
 /** Number of elements of a shape. */
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
 /**
  * Allocates a `TF_Tensor`, uninitialised.
- * @returns the tensor (`TF_DeleteTensor` frees it) and its memory
+ * @returns the tensor (`TF_DeleteTensor` frees it) and its size in bytes
  * @throws BackendError for a type without plain memory, or when memory is out
  */
-export function allocateTensor(c: CApi, shape: readonly number[], dtype: number): [Pointer, Uint8Array] {
+export function allocateTensor(c: CApi, shape: readonly number[], dtype: number): [Pointer, number] {
   const width = bytesPerElement(dtype);
   if (width === undefined)
     throw new BackendError(`A tensor ${describe(dtype, shape)} cannot be made from values.`);
@@ -26,7 +26,7 @@ export function allocateTensor(c: CApi, shape: readonly number[], dtype: number)
         'Use a smaller batch, a shorter sequence or a smaller model.',
     );
   }
-  return [tensor, viewMemory(c.TF_TensorData(tensor), bytes)];
+  return [tensor, bytes];
 }
 
 /**
@@ -34,19 +34,19 @@ export function allocateTensor(c: CApi, shape: readonly number[], dtype: number)
  * @throws BackendError if there are fewer or more values than the shape has elements
  */
 export function makeTensor(c: CApi, shape: readonly number[], dtype: number, values: Values): Pointer {
-  const [tensor, memory] = allocateTensor(c, shape, dtype);
+  const [tensor, byteLength] = allocateTensor(c, shape, dtype);
   if (dtype === DType.STRING) {
     writeStrings(c, c.TF_TensorData(tensor), values as readonly (string | Uint8Array)[]);
     return tensor;
   }
-  const bytes = toBytes(dtype, values as ArrayLike<number>, sizeOf(shape));
-  if (bytes.byteLength !== memory.byteLength) {
+  const array = toTypedArray(dtype, values as ArrayLike<number>, sizeOf(shape));
+  if (array.byteLength !== byteLength) {
     c.TF_DeleteTensor(tensor);
     throw new BackendError(
-      `A tensor ${describe(dtype, shape)} needs ${memory.byteLength} bytes of values, but got ${bytes.byteLength}.`,
+      `A tensor ${describe(dtype, shape)} needs ${byteLength} bytes of values, but got ${array.byteLength}.`,
     );
   }
-  memory.set(bytes);
+  copyIn(c.TF_TensorData(tensor), array);
   return tensor;
 }
 
@@ -57,7 +57,7 @@ export function makeTensor(c: CApi, shape: readonly number[], dtype: number, val
 export function readTensor(c: CApi, tensor: Pointer, shape: readonly number[], dtype: number): Values {
   const address = c.TF_TensorData(tensor);
   if (dtype === DType.STRING) return readStrings(c, address, sizeOf(shape));
-  const buffer = viewMemory(address, c.TF_TensorByteSize(tensor)).slice().buffer;
+  const buffer = copyOut(address, c.TF_TensorByteSize(tensor)).buffer;
   switch (dtype) {
     case DType.FLOAT:
     case DType.COMPLEX64:
@@ -76,11 +76,6 @@ export function freeStrings(c: CApi, tensor: Pointer, count: number): void {
   const address = c.TF_TensorData(tensor);
   for (let i = 0; i < count; i++) c.TF_StringDealloc(address + i * STRING_SLOT_BYTES);
   c.TF_DeleteTensor(tensor);
-}
-
-function toBytes(dtype: number, values: ArrayLike<number>, size: number): Uint8Array {
-  const array = toTypedArray(dtype, values, size);
-  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }
 
 function toTypedArray(dtype: number, values: ArrayLike<number>, size: number): ArrayBufferView {
@@ -116,6 +111,6 @@ function writeStrings(c: CApi, address: Pointer, values: readonly (string | Uint
 function readStrings(c: CApi, address: Pointer, count: number): Uint8Array[] {
   return Array.from({ length: count }, (_, i) => {
     const slot = address + i * STRING_SLOT_BYTES;
-    return viewMemory(c.TF_StringGetDataPointer(slot), c.TF_StringGetSize(slot)).slice();
+    return copyOut(c.TF_StringGetDataPointer(slot), c.TF_StringGetSize(slot));
   });
 }

@@ -3,7 +3,7 @@ import { type Attribute, graphSetters, setAttribute } from './attributes.ts';
 import { callerLine } from './callerLine.ts';
 import { check, type TensorFlow } from './context.ts';
 import { describe, DType, dtypeName } from './dtypes.ts';
-import { type Output, type Pointer, viewMemory } from './library.ts';
+import { type Output, type Pointer, copyOut } from './library.ts';
 import { decodeMessage } from './protobuf.ts';
 
 /** A tensor of a graph that is being traced. */
@@ -222,8 +222,8 @@ function inputLists(tensorflow: TensorFlow, graph: Pointer, op: string): (string
   c.TF_GraphGetOpDef(graph, op, buffer, status);
   check(tensorflow, () => `The op ${op}`);
   // TF_Buffer: { const void* data; size_t length; ... }
-  const [data = 0n, length = 0n] = new BigUint64Array(viewMemory(buffer, 16).slice().buffer);
-  const lists = decodeMessage(viewMemory(Number(data), Number(length)))
+  const [data = 0n, length = 0n] = new BigUint64Array(copyOut(buffer, 16).buffer);
+  const lists = decodeMessage(copyOut(Number(data), Number(length)))
     .filter(([field]) => field === 2) // input_arg
     .map(([, argument]) => {
       const list = decodeMessage(argument as Uint8Array).find(([field]) => field === 5 || field === 6);

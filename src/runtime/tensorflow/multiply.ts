@@ -1,0 +1,86 @@
+import type * as tf from '@tensorflow/tfjs';
+import type { Compute } from '../linear.ts';
+import type { Variable } from '../variable.ts';
+import { boolAttribute } from './attributes.ts';
+import type { TensorFlowBackend } from './backend.ts';
+import type { TensorMetadata } from './binding.ts';
+import { DType } from './dtypes.ts';
+import { type DefinedFunction, defineFunction, type TensorSpec } from './function.ts';
+import { type RawOp, rawOps, scratch } from './rawOps.ts';
+import { cast, resourceOf } from './resource.ts';
+
+// With fewer rows than this, but more than one, the graph's product of a weight cast to float32 is the faster one.
+const FEWEST_ROWS_FOR_XLA = 8;
+
+/**
+ * Whether XLA multiplies `x weight^T` faster than the graph does (oneDNN), for a weight of 16 bits on a CPU, as
+ * measured in docs/benchmarks.md: for one row, where it fuses the cast into the product and so reads the weight at
+ * memory speed, and for many rows in float32. In bf16 the graph is at least twice as fast from two rows on, and so
+ * it is for `x weight`.
+ */
+function isForXla(rows: number, transpose: boolean, compute: Compute): boolean {
+  if (!transpose) return false;
+  return rows === 1 || (compute === 'float32' && rows >= FEWEST_ROWS_FOR_XLA);
+}
+
+/**
+ * Multiplies rows by a variable: `x weight^T`, or `x weight`, whichever way is fastest for their number. In a
+ * function that XLA compiles as a whole there is but one way.
+ *
+ * @param x `[rows, in]`, or `[rows, out]` where the weight is not transposed
+ * @param weight `[out, in]`
+ */
+export function multiplyByVariable(
+  x: tf.Tensor2D,
+  weight: Variable,
+  transpose: boolean,
+  compute: Compute,
+): tf.Tensor {
+  const resource = resourceOf(weight);
+  const { backend } = resource;
+  const { binding } = backend;
+  const [rows] = x.shape;
+  return rawOps(backend, ({ op }) => {
+    const inputs = [backend.idOf(x), resource.readRaw(op)];
+    const specs = inputs.map((id) => binding.describe(id));
+    const isBfloat16 = weight.dtype === 'bfloat16';
+    const isHalf = isBfloat16 || weight.dtype === 'float16';
+    const choose = isHalf && !binding.isUsingGpuDevice() && binding.trace?.xla !== true;
+    if (choose && isForXla(rows, transpose, compute)) {
+      const [result] = xlaProduct(backend, specs, transpose).call(inputs) as [TensorMetadata];
+      return result.id;
+    }
+    // One row is not worth the rounding of x.
+    const type = isBfloat16 && compute === 'bfloat16' && rows > 1 ? DType.BFLOAT16 : DType.FLOAT;
+    return product(op, inputs, specs, type, transpose);
+  });
+}
+
+/* Nodes for a product in `type`, with a float32 result. */
+function product(
+  op: RawOp,
+  [x, weight]: readonly number[],
+  [xSpec, weightSpec]: readonly TensorSpec[],
+  type: number,
+  transpose: boolean,
+): number {
+  const factors = [
+    cast(op, x as number, (xSpec as TensorSpec).dtype, type),
+    cast(op, weight as number, (weightSpec as TensorSpec).dtype, type),
+  ];
+  return cast(op, op('MatMul', [boolAttribute('transpose_b', transpose)], factors), type, DType.FLOAT);
+}
+
+/* A function for a float32 product that XLA compiles, made once for each pair of shapes. */
+function xlaProduct(
+  backend: TensorFlowBackend,
+  specs: readonly TensorSpec[],
+  transpose: boolean,
+): DefinedFunction {
+  const key = `product ${JSON.stringify(specs)} ${transpose}`;
+  return backend.definedOnce(key, () =>
+    defineFunction(backend, 'product', true, specs, (ids, symbolOf) =>
+      scratch(backend, ({ op }) => [symbolOf(product(op, ids, specs, DType.FLOAT, transpose))]),
+    ),
+  );
+}

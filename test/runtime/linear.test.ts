@@ -1,0 +1,52 @@
+import * as tf from '@tensorflow/tfjs';
+import { describe, expect, it } from 'vitest';
+import { compile, linear, uniform, Variable } from '../../src/runtime/index.ts';
+import { onEveryBackend } from '../support/backends.ts';
+
+const [WIDTH, OUT] = [24, 40];
+
+onEveryBackend(() => {
+  describe.each(['float32', 'bfloat16', 'float16'] as const)('linear by a weight kept in %s', (dtype) => {
+    // One row, few and many go different ways.
+    it.each([1, 2, 8, 33])('multiplies %i rows, with the gradient of x, eager and compiled', (rows) => {
+      using weight = Variable.fromTensor(uniform([1, rows], [OUT, WIDTH]).sub(0.5), { dtype });
+      const x = uniform([2, rows], [rows, WIDTH]).sub(0.5);
+      const kept = weight.read() as tf.Tensor2D;
+      for (const compute of ['float32', 'bfloat16'] as const) {
+        const body = (input: tf.Tensor): tf.Tensor[] => [
+          linear(input, weight, { compute }),
+          tf.grad((z: tf.Tensor) => linear(z, weight, { compute }).square().sum().div(2))(input),
+        ];
+        using graph = compile(body, { xla: false });
+        using xla = compile(body, { xla: true });
+        const y = tf.matMul(x, kept, false, true);
+        const expected = [y, tf.matMul(y, kept)];
+        // bf16 keeps 8 bits of x and of dy: a product of n terms errs by about 2^-9 sqrt(n) of a term.
+        const tolerance = compute === 'bfloat16' ? 0.02 : 1e-5;
+        for (const results of [body(x), graph(x), xla(x)]) {
+          results.forEach((result, i) => {
+            const error = result
+              .sub(expected[i] as tf.Tensor)
+              .abs()
+              .max()
+              .dataSync()[0] as number;
+            expect(error).toBeLessThan(tolerance);
+          });
+        }
+      }
+    });
+  });
+
+  it('keeps the leading dimensions', () => {
+    using weight = Variable.fromTensor(tf.ones([OUT, WIDTH]));
+    expect(linear(tf.ones([2, 3, WIDTH]), weight).shape).toEqual([2, 3, OUT]);
+    expect(linear(tf.ones([WIDTH]), weight).shape).toEqual([OUT]);
+  });
+
+  it('refuses shapes that do not fit', () => {
+    using weight = Variable.fromTensor(tf.ones([OUT, WIDTH]), { name: 'q_proj' });
+    expect(() => linear(tf.ones([2, OUT]), weight)).toThrow(
+      /x is \[2, 40\] and the weight q_proj is \[40, 24\]/,
+    );
+  });
+});

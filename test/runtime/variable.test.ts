@@ -1,0 +1,152 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as tf from '@tensorflow/tfjs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { compile, Variable, type VariableDType } from '../../src/runtime/index.ts';
+import { onEveryBackend, useBackend } from '../support/backends.ts';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'finer1-variable-'));
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+const values = (variable: Variable): number[] => tf.tidy(() => [...variable.read().dataSync()]);
+
+/* Numbers as each dtype keeps them: exact, ties, subnormal, out of range. */
+const SAMPLES = [1, 1.00390625, 1.01171875, -2.0000001, 65519, 65520, 1e-7, 6e-8, 0, 3.4e38];
+const KEPT: Record<VariableDType, number[]> = {
+  float32: SAMPLES.map(Math.fround),
+  // Round to nearest, ties to even, at 8 bits of precision.
+  bfloat16: [1, 1, 1.015625, -2, 65536, 65536, 215 * 2 ** -31, 258 * 2 ** -32, 0, Infinity],
+  float16: [1, 1.00390625, 1.01171875, -2, 65504, Infinity, 2 ** -23, 2 ** -24, 0, Infinity],
+  int32: [1, 1, 1, -2, 65519, 65520, 0, 0, 0, 0],
+};
+
+onEveryBackend((backend) => {
+  describe.each(['float32', 'bfloat16', 'float16'] as const)('a variable kept in %s', (dtype) => {
+    it('rounds what it is set to', () => {
+      using variable = Variable.fromTensor(tf.tensor1d(SAMPLES), { dtype });
+      const kept = values(variable);
+      kept.forEach((value, i) => {
+        expect(value, `sample ${SAMPLES[i] ?? ''}`).toBeCloseTo(KEPT[dtype][i] as number, 12);
+      });
+    });
+
+    it('is read from a range of a file', () => {
+      const file = join(folder, `range-${dtype}-${backend}`);
+      const [one, minusTwo] = {
+        float32: [0x3f800000, 0xc0000000],
+        bfloat16: [0x3f80, 0xc000],
+        float16: [0x3c00, 0xc000],
+      }[dtype] as [number, number];
+      const width = dtype === 'float32' ? 4 : 2;
+      const bytes = Buffer.alloc(3 + 4 * width);
+      [one, minusTwo, one, one].forEach((bits, i) => bytes.writeUIntLE(bits, 3 + i * width, width));
+      writeFileSync(file, bytes);
+      using variable = Variable.fromFile(file, { offset: 3, shape: [2, 2], dtype });
+      expect(values(variable)).toEqual([1, -2, 1, 1]);
+      expect(() => Variable.fromFile(file, { offset: 3 + width, shape: [2, 2], dtype })).toThrow(
+        /CheckpointError|ends at byte/,
+      );
+    });
+
+    it.each([{ xla: false }, { xla: true }])('is updated in a compiled function (%o)', (options) => {
+      using variable = Variable.fromTensor(tf.zeros([3, 2]), { dtype });
+      using f = compile((row: tf.Tensor, at: tf.Tensor1D) => {
+        variable.assignSlice(row, at);
+        const between = variable.read().sum();
+        variable.assignSlice(row.mul(2), [2, 0]);
+        return [between, variable.read().sum()];
+      }, options);
+      const sums = f(tf.ones([1, 2]), tf.tensor1d([1, 0], 'int32'));
+      expect(sums.map((sum) => sum.dataSync()[0])).toEqual([2, 6]);
+      expect(values(variable)).toEqual([0, 0, 1, 1, 2, 2]);
+    });
+  });
+
+  it('keeps int32', () => {
+    using variable = Variable.fromTensor(tf.tensor1d([1, -(2 ** 31)], 'int32'));
+    expect(variable.dtype).toBe('int32');
+    expect(variable.read().dtype).toBe('int32');
+    variable.assign(tf.tensor1d([5, 6], 'int32'));
+    expect(values(variable)).toEqual([5, 6]);
+  });
+
+  it('hands out values that later writes do not change', () => {
+    using variable = Variable.fromTensor(tf.zeros([4, 2]));
+    const before = variable.read();
+    variable.assignSlice(tf.ones([1, 2]), [1, 0]);
+    expect(before.sum().dataSync()[0]).toBe(0);
+    for (const xla of [false, true]) {
+      const between = variable.read();
+      using f = compile((row: tf.Tensor) => variable.assignSlice(row, [2, 0]), { xla });
+      f(tf.fill([1, 2], 7));
+      expect(between.sum().dataSync()[0]).toBe(xla ? 16 : 2);
+      expect(variable.read().sum().dataSync()[0]).toBe(16);
+    }
+  });
+
+  it('does reads and writes in the order in which they are called', () => {
+    using variable = Variable.fromTensor(tf.scalar(1));
+    for (const xla of [false, true]) {
+      using f = compile(
+        () => {
+          const first = variable.read();
+          variable.assign(first.add(1));
+          const second = variable.read();
+          variable.assign(second.mul(10));
+          return [first, second, variable.read()];
+        },
+        { xla },
+      );
+      variable.assign(tf.scalar(1));
+      expect(f().map((value) => value.dataSync()[0])).toEqual([1, 2, 20]);
+      expect(f().map((value) => value.dataSync()[0])).toEqual([20, 21, 210]);
+    }
+  });
+
+  it('writes also where no result depends on it', () => {
+    using variable = Variable.fromTensor(tf.zeros([2]));
+    for (const xla of [false, true]) {
+      using f = compile(
+        (x: tf.Tensor) => {
+          variable.assign(x);
+        },
+        { xla },
+      );
+      f(tf.tensor1d([xla ? 3 : 1, 2]));
+      expect(values(variable)).toEqual([xla ? 3 : 1, 2]);
+    }
+  });
+
+  it('refuses what does not fit', () => {
+    using variable = Variable.fromTensor(tf.zeros([3, 2]), { name: 'cache' });
+    expect(() => variable.assign(tf.zeros([2, 3]))).toThrow(/variable cache has shape \[3, 2\].*\[2, 3\]/);
+    expect(() => variable.assignSlice(tf.zeros([1, 2]), [3, 0])).toThrow(
+      /at \[3, 0\] is not inside of the variable cache/,
+    );
+    expect(() => variable.assignSlice(tf.zeros([2]), [0, 0])).toThrow(
+      /has 2 dimensions; the slice to set has 1/,
+    );
+    expect(() =>
+      Variable.fromFile(join(folder, 'none'), { offset: 0, shape: [1], dtype: 'float32' }),
+    ).toThrow(/none cannot be opened/);
+  });
+});
+
+describe('a variable on tensorflow', () => {
+  useBackend('tensorflow');
+
+  it('says so where it was made on another backend', async () => {
+    await tf.setBackend('wasm');
+    const variable = Variable.fromTensor(tf.scalar(1));
+    await tf.setBackend('tensorflow');
+    const f = compile((v: Variable) => v.read());
+    expect(() => f(variable)).toThrow('was made on another backend');
+    variable.dispose();
+  });
+});
