@@ -22,9 +22,11 @@ const of1 =
   ([x], attributes, original) =>
     kernel(x as tf.Tensor, attributes, original);
 const of2 =
-  (kernel: (a: tf.Tensor, b: tf.Tensor, attributes: Attributes, original: () => tf.Tensor) => tf.Tensor): Kernel =>
+  (
+    kernel: (a: tf.Tensor, b: tf.Tensor, attributes: Attributes, original: () => tf.Tensor) => tf.Tensor,
+  ): Kernel =>
   ([a, b], attributes, original) =>
-    kernel(a as tf.Tensor, b as tf.Tensor, attributes, original); // prettier-ignore
+    kernel(a as tf.Tensor, b as tf.Tensor, attributes, original);
 
 /* NaN wins over any number; wasm's kernels drop it. */
 const keepNaN = of2((a, b, _, original) => {
@@ -48,22 +50,26 @@ const REPLACEMENTS: Record<string, Replacement> = {
       dtype === 'bool' && x.dtype !== 'bool' ? tf.notEqual(x, tf.zerosLike(x)) : original(),
     ),
   },
-  // It takes the logarithm of the rounded 1 + x. What was rounded off, x / ((1 + x) - 1), is put back here (Kahan).
+  // It takes the logarithm of the rounded 1 + x; log(y) * x / (y - 1) makes up for what was rounded off (Kahan).
   Log1p: {
     inputs: ['x'],
     kernel: of1((x, _, original) => {
-      const moved = tf.sub(tf.add(x, 1), 1);
-      const lost = tf.logicalOr(tf.equal(moved, 0), tf.greaterEqual(tf.abs(x), 0.5));
-      const corrected = tf.div(tf.mul(original(), x), tf.where(lost, tf.onesLike(x), moved));
-      return tf.where(tf.equal(moved, 0), x, tf.where(lost, original(), corrected));
+      const kept = tf.sub(tf.add(x, 1), 1);
+      const isSmall = tf.less(tf.abs(x), 0.5);
+      const isLost = tf.equal(kept, 0);
+      const logarithm = original();
+      const corrected = tf.div(tf.mul(logarithm, x), tf.where(isLost, tf.onesLike(x), kept));
+      return tf.where(isLost, x, tf.where(isSmall, corrected, logarithm));
     }),
   },
   // With batch dimensions it gathers from wrong places: here indices run over all batches instead.
   GatherV2: {
     inputs: ['x', 'indices'],
     kernel: of2((x, indices, { axis, batchDims }, original) =>
-      (batchDims as number) > 0 ? gatherOfBatches(x, indices, axis as number, batchDims as number) : original(),
-    ), // prettier-ignore
+      (batchDims as number) > 0
+        ? gatherOfBatches(x, indices, axis as number, batchDims as number)
+        : original(),
+    ),
   },
   // What the gradient of gather (an embedding look-up) needs.
   UnsortedSegmentSum: {
@@ -78,11 +84,10 @@ function gatherOfBatches(x: tf.Tensor, indices: tf.Tensor, axis: number, batchDi
   const info = tf.backend_util.segment_util.collectGatherOpShapeInfo(x, indices, axis, batchDims);
   const { batchSize, outerSize, dimSize, sliceSize, outputShape } = info;
   // [batch, outer, dim, slice] -> [batch * dim, outer, slice], so that one index says batch and place.
-  const rows = tf.reshape(tf.transpose(tf.reshape(x, [batchSize, outerSize, dimSize, sliceSize]), [0, 2, 1, 3]), [
-    batchSize * dimSize,
-    outerSize,
-    sliceSize,
-  ]); // prettier-ignore
+  const rows = tf.reshape(
+    tf.transpose(tf.reshape(x, [batchSize, outerSize, dimSize, sliceSize]), [0, 2, 1, 3]),
+    [batchSize * dimSize, outerSize, sliceSize],
+  );
   const firstOfBatch = tf.mul(tf.range(0, batchSize, 1, 'int32'), tf.scalar(dimSize, 'int32'));
   const places = tf.add(tf.reshape(indices, [batchSize, -1]), tf.expandDims(firstOfBatch, 1));
   const gathered = tf.gather(rows, places); // [batch, indices, outer, slice]
@@ -107,7 +112,7 @@ export function registerWasmKernels(): void {
           const inputs = names.map((name) => (args.inputs as Record<string, tf.Tensor>)[name] as tf.Tensor);
           const run = (): tf.Tensor =>
             tf.engine().makeTensorFromTensorInfo(original?.kernelFunc(args) as tf.TensorInfo);
-          return kernel(inputs, (args.attrs ?? {}) as Attributes, run);
+          return kernel(inputs, args.attrs ?? {}, run);
         }),
     });
   }
