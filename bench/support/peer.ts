@@ -1,0 +1,43 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+/** A Python process that answers each line with a line of JSON. */
+export interface Peer {
+  ask(line: string): Promise<unknown>;
+  stop(): void;
+}
+
+/** The Python of a virtual environment that has torch: the active one, else `.venv` in the current folder. */
+export function findPython(): string | undefined {
+  const folders = [process.env.VIRTUAL_ENV, '.venv'].filter((folder) => folder !== undefined);
+  return [...folders.map((folder) => join(folder, 'bin/python')), 'python3'].find((python) => {
+    try {
+      execFileSync(python, ['-c', 'import torch, numpy'], { stdio: 'ignore' });
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+export function startPeer(python: string, script: string, args: string[]): Peer {
+  const child: ChildProcess = spawn(python, [script, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const waiting: { resolve: (answer: unknown) => void; reject: (error: Error) => void }[] = [];
+  if (child.stdout === null || child.stdin === null) throw new Error(`${script} does not start`);
+  createInterface({ input: child.stdout }).on('line', (line) => waiting.shift()?.resolve(JSON.parse(line)));
+  child.on('exit', (code) => {
+    for (const { reject } of waiting) reject(new Error(`${script} ended with ${String(code)}`));
+  });
+  const { stdin } = child;
+  return {
+    ask: (line) =>
+      new Promise((resolve, reject) => {
+        waiting.push({ resolve, reject });
+        stdin.write(`${line}\n`);
+      }),
+    stop: () => {
+      child.kill();
+    },
+  };
+}

@@ -1,0 +1,57 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
+import { describe, expect, it } from 'vitest';
+
+const SRC = fileURLToPath(new URL('../src', import.meta.url));
+
+/* What each folder of src/ may import from, besides itself. A folder that is not named here may not exist. */
+const ALLOWED: Record<string, readonly string[]> = {
+  common: [],
+  config: ['common'],
+  runtime: ['common', 'config'],
+  cli: ['common', 'config', 'runtime'],
+};
+/* Packages that only these folders know. */
+const ONLY_IN: Record<string, RegExp> = {
+  koffi: /^runtime\/tensorflow\//,
+  '@tensorflow/tfjs': /^(runtime|cli)\//,
+  '@tensorflow/tfjs-node-gpu': /^runtime\/tensorflow\/tfjsNode\.ts$/,
+  '@tensorflow/tfjs-backend-wasm': /^runtime\//,
+  yargs: /^cli\//,
+};
+
+const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+const importsOf = (file: string): string[] =>
+  ts
+    .preProcessFile(readFileSync(join(SRC, file), 'utf8'), true, true)
+    .importedFiles.map(({ fileName }) => fileName);
+const folderOf = (file: string): string => (file.includes('/') ? (file.split('/')[0] ?? '') : '');
+
+describe.each(files)('src/%s', (file) => {
+  const folder = folderOf(file);
+  const imports = importsOf(file);
+
+  it('imports only from where its folder may', () => {
+    if (folder === '') return; // src/index.ts, the public API, may name every folder
+    const targets = imports
+      .filter((name) => name.startsWith('.'))
+      .map((name) => folderOf(relative(SRC, join(SRC, dirname(file), name))));
+    expect(ALLOWED, `src/${folder} is not a folder that design and test know`).toHaveProperty(folder);
+    for (const target of targets) expect([folder, ...(ALLOWED[folder] ?? [])]).toContain(target);
+  });
+
+  it('leaves packages to the folder that knows them', () => {
+    for (const [name, owner] of Object.entries(ONLY_IN)) {
+      if (imports.some((imported) => imported === name || imported.startsWith(`${name}/`))) {
+        expect(file, `${name} is for ${owner.source}`).toMatch(owner);
+      }
+    }
+  });
+
+  it('imports no barrel', () => {
+    for (const name of imports.filter((imported) => imported.startsWith('.')))
+      expect(name).not.toMatch(/\/index\.ts$/);
+  });
+});
