@@ -4,6 +4,8 @@
  */
 import util from 'node:util';
 import type * as tf from '@tensorflow/tfjs';
+import { NodeJSKernelBackend } from '@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend.js';
+import '@tensorflow/tfjs-node-gpu/dist/register_all_kernels.js';
 import type { Attribute } from './attributes.ts';
 import type { Binding, TensorMetadata } from './binding.ts';
 import type { Values } from './tensors.ts';
@@ -42,10 +44,7 @@ export interface NodeKernelBackend extends tf.KernelBackend {
   move(dataId: tf.DataId, values: Values, shape: number[], dtype: tf.DataType, refCount: number): void;
 }
 
-const module = await import('@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend.js');
-await import('@tensorflow/tfjs-node-gpu/dist/register_all_kernels.js');
-
-export const NodeKernelBackend = module.NodeJSKernelBackend as unknown as new (
+export const NodeKernelBackend = NodeJSKernelBackend as unknown as new (
   binding: Binding,
   packageName: string,
 ) => NodeKernelBackend;
