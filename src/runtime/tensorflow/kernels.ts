@@ -5,6 +5,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {
   type Attribute,
+  AttrType,
   boolAttribute as bool,
   intAttribute as int,
   stringAttribute as text,
@@ -12,6 +13,7 @@ import {
 } from './attributes.ts';
 import type { TensorFlowBackend } from './backend.ts';
 import type { TensorMetadata } from './binding.ts';
+import { ON_CPU, runOnCpu } from './cpuKernels.ts';
 import { DType, FROM_TFJS } from './dtypes.ts';
 import { BACKEND_NAME } from './tfjsNode.ts';
 
@@ -99,7 +101,7 @@ const KERNELS: Record<string, Kernel> = {
     const attributes = [
       int('ksize', [1, info.filterHeight, info.filterWidth, 1]),
       int('strides', [1, info.strideHeight, info.strideWidth, 1]),
-      text('padding', String(pad).toUpperCase()),
+      text('padding', pad === 0 ? 'VALID' : String(pad).toUpperCase()),
       bool('include_batch_in_index', includeBatchInIndex === true),
       typeAttribute('Targmax', DType.INT64),
       type('T', x.dtype),
@@ -132,10 +134,47 @@ const KERNELS: Record<string, Kernel> = {
     ]);
   },
   // TensorFlow does not order strings.
-  Less: compare('Less', (a, b) => a < b),
-  LessEqual: compare('LessEqual', (a, b) => a <= b),
-  Greater: compare('Greater', (a, b) => a > b),
-  GreaterEqual: compare('GreaterEqual', (a, b) => a >= b),
+  Less: compare('Less'),
+  LessEqual: compare('LessEqual'),
+  Greater: compare('Greater'),
+  GreaterEqual: compare('GreaterEqual'),
+  // Indices of rank 1 are one index each in tfjs, and one index altogether in TensorFlow.
+  ScatterNd: (inputs, backend, { shape }) => {
+    const [indices, updates] = [given(inputs, 'indices'), given(inputs, 'updates')];
+    const rows = indices.rank > 1 ? indices : tf.reshape(indices, [-1, 1]);
+    const attributes = [type('T', updates.dtype), type('Tindices', 'int32')];
+    return backend.executeSingleOutput('ScatterNd', attributes, [rows, updates, int32(shape as number[])]);
+  },
+  // TensorFlow has these not for integers.
+  LeakyRelu: (inputs, backend, { alpha }) => {
+    const x = tf.cast(given(inputs, 'x'), 'float32');
+    const attributes = [
+      { name: 'alpha', type: AttrType.FLOAT, value: alpha as number },
+      type('T', 'float32'),
+    ];
+    return backend.executeSingleOutput('LeakyRelu', attributes, [x]);
+  },
+  Step: (inputs, _, { alpha }) => {
+    const x = given(inputs, 'x');
+    const step = tf.where(
+      tf.greater(x, 0),
+      tf.onesLike(x),
+      tf.fill(x.shape, alpha as number, x.dtype as 'float32'),
+    );
+    return x.dtype === 'float32' ? tf.where(tf.isNaN(x), x, step) : step;
+  },
+  // Nor this for bool.
+  Diag: (inputs, backend) => {
+    const x = given(inputs, 'x');
+    if (x.dtype !== 'bool') return backend.executeSingleInput('Diag', x);
+    return tf.cast(backend.executeSingleInput('Diag', tf.cast(x, 'int32')), 'bool');
+  },
+  ...Object.fromEntries(
+    ON_CPU.map((name): [string, Kernel] => [
+      name,
+      (inputs, backend, attributes) => runOnCpu(name, inputs, attributes, backend),
+    ]),
+  ),
 };
 
 function assertIndices(indices: tf.Tensor, size: number): void {
@@ -153,23 +192,12 @@ function sparseSegment(op: string, inputs: Inputs, backend: TensorFlowBackend): 
   return backend.executeSingleOutput(op, attributes, [data, indices, ids]);
 }
 
-function compare(op: string, holds: (a: string, b: string) => boolean): Kernel {
-  return (inputs, backend) => {
+function compare(op: string): Kernel {
+  return (inputs, backend, attributes) => {
     const [a, b] = [given(inputs, 'a'), given(inputs, 'b')];
-    if (a.dtype !== 'string') {
-      return backend.executeSingleOutput(
-        op,
-        [type('T', tf.backend_util.upcastType(a.dtype, b.dtype))],
-        [a, b],
-      );
-    }
-    const shape = tf.backend_util.assertAndGetBroadcastShape(a.shape, b.shape);
-    const [left, right] = [a, b].map((x) => tf.broadcastTo(x, shape).dataSync<'string'>());
-    return tf.tensor(
-      Array.from(left ?? [], (x, i) => holds(x, right?.[i] ?? '')),
-      shape,
-      'bool',
-    );
+    if (a.dtype === 'string') return runOnCpu(op, inputs, attributes, backend);
+    const types = [type('T', tf.backend_util.upcastType(a.dtype, b.dtype))];
+    return backend.executeSingleOutput(op, types, [a, b]);
   };
 }
 
