@@ -1,114 +1,90 @@
 /*
- * A decoder block [4, 256, 256], forward, and forward and backward in one function, against the same block in torch
- * where a Python with torch is found. Both take turns, so that what else the machine does falls on both.
+ * A decoder block [4, 256, 256], forward, and forward and backward in one function, in three ways and in torch where
+ * a Python with torch is found. Each is a process of its own; they take turns, so that what else the machine does
+ * falls on all of them.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import * as tf from '@tensorflow/tfjs';
-import { compile, registerTensorFlowBackend } from '../src/runtime/index.ts';
-import { decoderBlock, PARAMETERS, SHAPE } from './support/decoderBlock.ts';
+import { TENSORS } from './support/decoderBlock.ts';
 import { findPython, type Peer, startPeer } from './support/peer.ts';
-import { quantile, repeat, row } from './support/timing.ts';
+import { quantile, row } from './support/timing.ts';
 
 const ROUNDS = 15;
-const RUNS = 4;
+const RUNS = 5;
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
-registerTensorFlowBackend();
-await tf.setBackend('tensorflow');
-
-const x_BLH = tf.randomNormal(SHAPE);
-const dy_BLH = tf.randomNormal(SHAPE);
-const parameters = PARAMETERS.map(({ name, shape }) =>
-  name.endsWith('norm') ? tf.ones(shape) : tf.randomNormal(shape, 0, 0.05),
-);
-
-const forward = (x: tf.Tensor, weights: tf.Tensor[]): tf.Tensor[] => [decoderBlock(x, weights)];
-const gradient = (x: tf.Tensor, weights: tf.Tensor[], dy: tf.Tensor): tf.Tensor[] => {
-  const { value, grads } = tf.valueAndGrads((input: tf.Tensor, ...rest: tf.Tensor[]) =>
-    decoderBlock(input, rest),
-  )([x, ...weights], dy);
-  return [value, ...grads];
-};
-
-const ways = [false, true].flatMap((xla) => {
-  const name = xla ? 'XLA' : 'graph';
-  const compiledForward = compile(forward, { xla });
-  const compiledGradient = compile(gradient, { xla });
-  return [
-    { what: 'forward', name, run: () => compiledForward(x_BLH, parameters) },
-    { what: 'gradient', name, run: () => compiledGradient(x_BLH, parameters, dy_BLH) },
-  ];
-});
-
-const finish = (tensors: tf.Tensor[]): void => {
-  tensors[0]?.dataSync();
-  tf.dispose(tensors);
-};
-
-async function main(peer: Peer | undefined): Promise<void> {
-  for (const what of ['forward', 'gradient']) {
-    const times = new Map<string, number[]>();
-    const note = (name: string, more: number[]): Map<string, number[]> =>
-      times.set(name, [...(times.get(name) ?? []), ...more]);
-    const ours = ways.filter((way) => way.what === what);
-    for (const { run } of ours) repeat(5, () => finish(run()));
-    await peer?.ask(`${what} 5`);
-    for (let round = 0; round < ROUNDS; round++) {
-      for (const { name, run } of ours)
-        note(
-          name,
-          repeat(RUNS, () => finish(run())),
-        );
-      if (peer !== undefined) note('torch', (await peer.ask(`${what} ${RUNS}`)) as number[]);
-    }
-    report(what, times);
+function writeTensors(folder: string): void {
+  for (const { name, shape } of TENSORS) {
+    const size = shape.reduce((a, b) => a * b, 1);
+    const scale = shape.length === 2 ? 0.1 : 2;
+    const values = Float32Array.from({ length: size }, () => scale * (Math.random() - 0.5));
+    writeFileSync(join(folder, `${name}.f32`), name.endsWith('norm') ? values.fill(1) : values);
   }
 }
 
-function report(what: string, times: Map<string, number[]>): void {
-  const torch = times.get('torch');
-  console.log(
-    row(what === 'forward' ? 'forward' : 'forward and backward', 'median', 'minimum', 'torch / it'),
-  );
-  for (const [name, values] of times) {
-    const ratio = (q: number): string =>
-      torch === undefined ? '' : (quantile(torch, q) / quantile(values, q)).toFixed(2);
-    const cells = [0.5, 0].map((q) => `${quantile(values, q).toFixed(1)} ms`);
-    console.log(row(`  ${name}`, ...cells, `${ratio(0.5)}, ${ratio(0)}`));
-  }
+function startAll(folder: string): Map<string, Peer> {
+  const node = (way: string): Peer =>
+    startPeer(process.execPath, ['--import', 'tsx', here('support/blockWorker.ts'), folder, way]);
+  const peers = new Map([
+    ['graph', node('graph')],
+    ['XLA', node('xla')],
+    ['graph, a part of the batch a core', node('split')],
+  ]);
+  const python = findPython();
+  if (python === undefined)
+    console.log('no Python with torch and numpy in VIRTUAL_ENV or .venv: only our own times');
+  else peers.set('torch', startPeer(python, [here('peers/torch_block.py'), folder]));
+  return peers;
 }
 
-/* Both sides compute the same: mean absolute values of the result and of all gradients. */
-async function compare(peer: Peer): Promise<void> {
-  const theirs = (await peer.ask('values')) as number[];
-  const ours = compile(gradient)(x_BLH, parameters, dy_BLH).map(
-    (t) => t.abs().mean().dataSync()[0] as number,
+/* All compute the same: mean absolute values of the result and of all gradients. */
+async function compare(peers: Map<string, Peer>): Promise<void> {
+  const values = await Promise.all(
+    [...peers.values()].map((peer) => peer.ask('values') as Promise<number[]>),
   );
-  const errors = theirs.map((value, i) => Math.abs(value - (ours[i] ?? NaN)) / value);
+  const [first = [], ...others] = values;
+  const errors = others.flatMap((other) =>
+    first.map((value, i) => Math.abs(value - (other[i] ?? NaN)) / value),
+  );
   console.log(
     `largest relative difference of the means of |y|, |dx|, |dw|: ${Math.max(...errors).toExponential(1)}`,
   );
 }
 
-const python = findPython();
-if (python === undefined)
-  console.log('no Python with torch and numpy (VIRTUAL_ENV, .venv): only our own times');
-const folder = mkdtempSync(join(tmpdir(), 'finer1-bench-'));
-const names = ['x', 'dy', ...PARAMETERS.map(({ name }) => name)];
-[x_BLH, dy_BLH, ...parameters].forEach((tensor, i) => {
-  writeFileSync(join(folder, `${names[i] ?? ''}.f32`), tensor.dataSync());
-});
-const script = fileURLToPath(new URL('peers/torch_block.py', import.meta.url));
-const peer = python === undefined ? undefined : startPeer(python, script, [folder]);
-try {
-  if (peer !== undefined) {
-    console.log('peer:', JSON.stringify(await peer.ask('about')));
-    await compare(peer);
+async function race(peers: Map<string, Peer>, what: string): Promise<Map<string, number[]>> {
+  const times = new Map([...peers.keys()].map((name) => [name, [] as number[]]));
+  for (const peer of peers.values()) await peer.ask(`${what} 5`);
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [name, peer] of peers) {
+      times.get(name)?.push(...((await peer.ask(`${what} ${RUNS}`)) as number[]));
+      await setTimeout(60); // until its threads no longer wait busily for more
+    }
   }
-  await main(peer);
+  return times;
+}
+
+function report(title: string, times: Map<string, number[]>): void {
+  const torch = times.get('torch');
+  console.log(row(title, 'median', 'minimum', torch === undefined ? '' : 'torch/it: median', 'minimum'));
+  for (const [name, values] of times) {
+    const cells = [0.5, 0].map((q) => `${quantile(values, q).toFixed(1)} ms`);
+    const ratios =
+      torch === undefined ? [] : [0.5, 0].map((q) => (quantile(torch, q) / quantile(values, q)).toFixed(2));
+    console.log(row(`  ${name}`, ...cells, ...ratios));
+  }
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'finer1-bench-'));
+writeTensors(folder);
+const peers = startAll(folder);
+try {
+  await compare(peers);
+  report('forward', await race(peers, 'forward'));
+  report('forward and backward', await race(peers, 'gradient'));
 } finally {
-  peer?.stop();
+  for (const peer of peers.values()) peer.stop();
   rmSync(folder, { recursive: true });
 }

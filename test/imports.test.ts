@@ -11,12 +11,13 @@ const ALLOWED: Record<string, readonly string[]> = {
   common: [],
   config: ['common'],
   runtime: ['common', 'config'],
+  ops: ['common', 'config', 'runtime'],
   cli: ['common', 'config', 'runtime'],
 };
 /* Packages that only these folders know. */
 const ONLY_IN: Record<string, RegExp> = {
   koffi: /^runtime\/tensorflow\//,
-  '@tensorflow/tfjs': /^(runtime|cli)\//,
+  '@tensorflow/tfjs': /^(runtime|ops|cli)\//,
   '@tensorflow/tfjs-node-gpu': /^runtime\/tensorflow\/tfjsNode\.ts$/,
   '@tensorflow/tfjs-backend-wasm': /^runtime\//,
   yargs: /^cli\//,

@@ -1,13 +1,14 @@
 import * as tf from '@tensorflow/tfjs';
+import { causalAttention } from '../../src/ops/causalAttention.ts';
+import { rmsNorm } from '../../src/ops/rmsNorm.ts';
+import { swiglu } from '../../src/ops/swiglu.ts';
 
 /* B batch, L length, H hidden, N heads, D head size, F feed-forward. */
 const [B, L, H, N, F] = [4, 256, 256, 8, 1024];
-const D = H / N;
 
-export const SHAPE: [number, number, number] = [B, L, H];
-
-/** The block's parameters in the order in which it takes them; weights are [out, in]. */
-export const PARAMETERS: readonly { name: string; shape: number[] }[] = [
+/** The tensors of the benchmark in the order in which its functions take them; weights are [out, in]. */
+export const TENSORS: readonly { name: string; shape: number[] }[] = [
+  { name: 'x', shape: [B, L, H] },
   { name: 'input_norm', shape: [H] },
   { name: 'q', shape: [H, H] },
   { name: 'k', shape: [H, H] },
@@ -17,38 +18,44 @@ export const PARAMETERS: readonly { name: string; shape: number[] }[] = [
   { name: 'gate', shape: [F, H] },
   { name: 'up', shape: [F, H] },
   { name: 'down', shape: [H, F] },
+  { name: 'dy', shape: [B, L, H] },
 ];
 
-const rmsNorm = (x: tf.Tensor, weight: tf.Tensor): tf.Tensor =>
-  x.mul(x.square().mean(-1, true).add(1e-6).rsqrt()).mul(weight);
+const linear = (x: tf.Tensor, weight: tf.Tensor): tf.Tensor => tf.matMul(x, weight, false, true);
 
-const linear = (x_RI: tf.Tensor, weight_OI: tf.Tensor): tf.Tensor => tf.matMul(x_RI, weight_OI, false, true);
-
-const heads = (x: tf.Tensor): tf.Tensor => x.reshape([B, L, N, D]).transpose([0, 2, 1, 3]);
-
-/** A Qwen2-like decoder block without rotary positions and biases. `x`: [B, L, H]. */
-export function decoderBlock(x: tf.Tensor, weights: tf.Tensor[]): tf.Tensor {
-  const [inputNorm, q, k, v, o, postNorm, gate, up, down] = weights as [
-    tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor,
-  ]; // prettier-ignore
-  const x_RH = x.reshape([B * L, H]);
+/** A decoder block as Qwen2's, without rotary positions and biases. `x`: [batch, L, H], returned in that shape. */
+export function decoderBlock(x: tf.Tensor, ...weights: tf.Tensor[]): tf.Tensor {
+  const [inputNorm, q, k, v, o, postNorm, gate, up, down] = weights as Weights;
+  const x_RH = x.reshape([-1, H]);
   const h_RH = rmsNorm(x_RH, inputNorm);
-  const [q_BNLD, k_BNLD, v_BNLD] = [q, k, v].map((weight) => heads(linear(h_RH, weight))) as [
-    tf.Tensor, tf.Tensor, tf.Tensor,
-  ]; // prettier-ignore
-  const mask_LL = tf.linalg
-    .bandPart(tf.ones([L, L]), -1, 0)
-    .sub(1)
-    .mul(1e9);
-  const scores_BNLL = tf
-    .matMul(q_BNLD, k_BNLD, false, true)
-    .mul(D ** -0.5)
-    .add(mask_LL);
-  const a_BNLD = tf.matMul(tf.softmax(scores_BNLL), v_BNLD);
-  const a_RH = a_BNLD.transpose([0, 2, 1, 3]).reshape([B * L, H]);
+  const heads = (weight: tf.Tensor): tf.Tensor =>
+    linear(h_RH, weight)
+      .reshape([-1, L, N, H / N])
+      .transpose([0, 2, 1, 3]);
+  const a_BNLD = causalAttention(heads(q), heads(k), heads(v));
+  const a_RH = a_BNLD.transpose([0, 2, 1, 3]).reshape([-1, H]);
   const y_RH = x_RH.add(linear(a_RH, o));
   const h2_RH = rmsNorm(y_RH, postNorm);
-  const g_RF = linear(h2_RH, gate);
-  const z_RH = linear(g_RF.mul(g_RF.sigmoid()).mul(linear(h2_RH, up)), down);
-  return y_RH.add(z_RH).reshape([B, L, H]);
+  const z_RF = swiglu(linear(h2_RH, gate), linear(h2_RH, up));
+  return y_RH.add(linear(z_RF, down)).reshape(x.shape);
 }
+type Weights = [
+  inputNorm: tf.Tensor,
+  q: tf.Tensor,
+  k: tf.Tensor,
+  v: tf.Tensor,
+  o: tf.Tensor,
+  postNorm: tf.Tensor,
+  gate: tf.Tensor,
+  up: tf.Tensor,
+  down: tf.Tensor,
+];
+
+/** The same, the batch in `parts` that do not depend on one another, so that each can have a core to itself. */
+export const splitBlock =
+  (parts: number) =>
+  (x: tf.Tensor, ...weights: tf.Tensor[]): tf.Tensor =>
+    tf.concat(
+      tf.split(x, parts).map((part) => decoderBlock(part, ...weights)),
+      0,
+    );

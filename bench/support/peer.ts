@@ -2,7 +2,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-/** A Python process that answers each line with a line of JSON. */
+/** A process that answers each line with a line of JSON. */
 export interface Peer {
   ask(line: string): Promise<unknown>;
   stop(): void;
@@ -21,13 +21,15 @@ export function findPython(): string | undefined {
   });
 }
 
-export function startPeer(python: string, script: string, args: string[]): Peer {
-  const child: ChildProcess = spawn(python, [script, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
+/** Starts a process; what it prints on stderr is passed on. */
+export function startPeer(command: string, args: string[]): Peer {
+  const child: ChildProcess = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   const waiting: { resolve: (answer: unknown) => void; reject: (error: Error) => void }[] = [];
-  if (child.stdout === null || child.stdin === null) throw new Error(`${script} does not start`);
+  if (child.stdout === null || child.stdin === null) throw new Error(`${command} does not start`);
   createInterface({ input: child.stdout }).on('line', (line) => waiting.shift()?.resolve(JSON.parse(line)));
   child.on('exit', (code) => {
-    for (const { reject } of waiting) reject(new Error(`${script} ended with ${String(code)}`));
+    for (const { reject } of waiting)
+      reject(new Error(`${command} ${args.join(' ')} ended with ${String(code)}`));
   });
   const { stdin } = child;
   return {

@@ -17,4 +17,4 @@ export const median = (values: readonly number[]): number => quantile(values, 0.
 
 /** A row of a table, padded. */
 export const row = (...cells: (string | number)[]): string =>
-  cells.map((cell, i) => (i === 0 ? String(cell).padEnd(34) : String(cell).padStart(12))).join('');
+  cells.map((cell, i) => (i === 0 ? String(cell).padEnd(38) : String(cell).padStart(17))).join('');
