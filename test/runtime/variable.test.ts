@@ -149,4 +149,24 @@ describe('a variable on tensorflow', () => {
     expect(() => f(variable)).toThrow('was made on another backend');
     variable.dispose();
   });
+
+  it.each([false, true])('updates a row of 64 MiB in under twice the time of 1 MiB (xla: %s)', (xla) => {
+    const milliseconds = (mebibytes: number): number => {
+      const rows = mebibytes * 256;
+      using cache = Variable.fromTensor(tf.zeros([rows, 1024]));
+      using update = compile((row: tf.Tensor, at: tf.Tensor1D) => cache.assignSlice(row, at), { xla });
+      const row = tf.ones([1, 1024]);
+      const at = tf.tensor1d([rows / 2, 0], 'int32');
+      const times = Array.from({ length: 300 }, () => {
+        const start = process.hrtime.bigint();
+        update(row, at);
+        return Number(process.hrtime.bigint() - start) / 1e6;
+      });
+      return times.sort((a, b) => a - b)[150] as number;
+    };
+    const [small, large] = [milliseconds(1), milliseconds(64)];
+    console.log(`a row of 1 MiB: ${small.toFixed(3)} ms, of 64 MiB: ${large.toFixed(3)} ms`);
+    // A copy of 64 MiB takes several milliseconds.
+    expect(large).toBeLessThan(2 * small);
+  });
 });

@@ -4,7 +4,6 @@ import { Binding } from './binding.ts';
 import { startTensorFlow } from './context.ts';
 import type { DefinedFunction } from './function.ts';
 import { replaceKernels } from './kernels.ts';
-import { locateTensorFlow } from './locate.ts';
 import type { Values } from './tensors.ts';
 import { BACKEND_NAME, NodeKernelBackend } from './tfjsNode.ts';
 import type { Trace } from './trace.ts';
@@ -108,19 +107,20 @@ export class TensorFlowBackend extends NodeKernelBackend {
 }
 
 /**
- * Makes tfjs's backend `tensorflow` available in this process, as a factory: `tf.setBackend('tensorflow')` starts
- * it, also again after `tf.engine().reset()`.
+ * Starts TensorFlow and makes tfjs's backend `tensorflow` available in this process, as a factory, so that
+ * `tf.setBackend('tensorflow')` works again after `tf.engine().reset()`.
  *
- * @param options threads and GPU memory; fixed once TensorFlow has started
- * @throws BackendError if TensorFlow is not installed
+ * @param options threads and GPU memory, fixed from here on
+ * @throws BackendError if TensorFlow is not installed, cannot be loaded, or runs already with other options
  */
 export function registerTensorFlowBackend(options: RuntimeOptions = {}): void {
-  locateTensorFlow();
+  // Not left to the factory, whose errors tfjs only prints.
+  const tensorflow = startTensorFlow(options);
   replaceKernels();
   if (BACKEND_NAME in tf.engine().registryFactory) return;
   tf.registerBackend(
     BACKEND_NAME,
-    () => new TensorFlowBackend(new Binding(startTensorFlow(options)), '@tensorflow/tfjs-node-gpu'),
+    () => new TensorFlowBackend(new Binding(tensorflow), '@tensorflow/tfjs-node-gpu'),
     PRIORITY,
   );
 }

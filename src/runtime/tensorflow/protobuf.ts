@@ -4,23 +4,18 @@
  */
 
 /** One field of a message to encode: bytes and strings are length-delimited, booleans and integers varints. */
-export type Field = readonly [number: number, value: boolean | number | Uint8Array | { double: number }];
+export type Field = readonly [number: number, value: boolean | number | Uint8Array];
 
 /** Encodes a message. Integers must be >= 0. */
 export function encodeMessage(fields: readonly Field[]): Uint8Array {
-  return Buffer.concat(
-    fields.map(([number, value]) => {
-      if (value instanceof Uint8Array) {
-        return Buffer.concat([varint((number << 3) | 2), varint(value.length), value]);
-      }
-      if (typeof value === 'object') {
-        const bytes = Buffer.alloc(8);
-        bytes.writeDoubleLE(value.double);
-        return Buffer.concat([varint((number << 3) | 1), bytes]);
-      }
-      return Buffer.concat([varint(number << 3), varint(Number(value))]);
-    }),
-  );
+  return new Uint8Array(Buffer.concat(fields.map(encodeField)));
+}
+
+function encodeField([number, value]: Field): Buffer {
+  if (value instanceof Uint8Array) {
+    return Buffer.concat([varint((number << 3) | 2), varint(value.length), value]);
+  }
+  return Buffer.concat([varint(number << 3), varint(Number(value))]);
 }
 
 /** The fields of an encoded message in their order: varints as numbers, length-delimited ones as bytes. */
