@@ -38,7 +38,7 @@ const { metafile } = await build({
   plugins: [withoutProtobuf],
   // The bundled CommonJS modules call require.
   banner: {
-    js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);",
+    js: "import { createRequire as makeRequire } from 'node:module';\nconst require = makeRequire(import.meta.url);",
   },
   metafile: true,
   logLevel: 'warning',
