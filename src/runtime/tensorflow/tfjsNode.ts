@@ -5,7 +5,6 @@
 import util from 'node:util';
 import type * as tf from '@tensorflow/tfjs';
 import { NodeJSKernelBackend } from '@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend.js';
-import '@tensorflow/tfjs-node-gpu/dist/register_all_kernels.js';
 import type { Attribute } from './attributes.ts';
 import type { Binding, TensorMetadata } from './binding.ts';
 import type { Values } from './tensors.ts';
@@ -43,6 +42,9 @@ export interface NodeKernelBackend extends tf.KernelBackend {
   ): tf.Tensor[];
   move(dataId: tf.DataId, values: Values, shape: number[], dtype: tf.DataType, refCount: number): void;
 }
+
+// Not a plain import: that would be in the package's declarations, where tfjs-node-gpu is not known.
+await import('@tensorflow/tfjs-node-gpu/dist/register_all_kernels.js');
 
 export const NodeKernelBackend = NodeJSKernelBackend as unknown as new (
   binding: Binding,
