@@ -151,6 +151,7 @@ export const OPS: Record<string, Op> = {
     softmax: tf.softmax, logSoftmax: tf.logSoftmax, silu, straightThrough,
     gelu: (x) => x.mul(x.div(Math.SQRT2).erf().add(1)).mul(0.5),
     bandPart: (x) => tf.linalg.bandPart(x, -1, 0),
+    whereGreater: (x) => tf.where(tf.greater(x, 0), x, tf.zerosLike(x)),
   }), // prettier-ignore
   ...mapped(of2, {
     add: tf.add, sub: tf.sub, mul: tf.mul, div: tf.div, floorDiv: tf.floorDiv, mod: tf.mod,

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { runModule } from '../support/child.ts';
+import type { Outcome } from './jasmineSuite.ts';
 import { KNOWN_FAILURES } from './knownFailures.ts';
-import type { Outcome } from './run.ts';
 
 it("passes tfjs-core's own suite, eagerly, but for what TensorFlow does otherwise", async () => {
   const { code, stdout, stderr } = await runModule("await import('./test/tfjsCore/run.ts');");

@@ -207,6 +207,7 @@ def select():
     case("where", "alike", [bools(3, 4), normal(3, 4), normal(3, 4)], torch.where)
     case("where", "broadcast", [bools(3, 1), normal(3, 4), normal(4)], torch.where)
     case("where", "int32", [bools(5), ints(-9, 9, 5), ints(-9, 9, 5)], torch.where)
+    case("whereGreater", "", [distinct(3, 4)], lambda x: torch.where(x > 0, x, 0 * x))
     values = [1.0, math.nan, math.inf, -2.0, -math.inf]
     condition = torch.tensor([True, False, False, True, False])
     case("where", "hides NaN and Infinity", [condition, rounded(values), rounded([9, 8, 7, 6, 5])], torch.where)
@@ -233,6 +234,9 @@ def special():
         case(op, "of NaN and Infinity", [rows], lambda x, f=forward: f(x, -1), False, axis=-1, keepDims=False)
     masked = rounded([[1, -math.inf, 3], [0, 0.5, -math.inf]])
     case("softmax", "of -Infinity", [masked], lambda x: x.softmax(-1), False)
+    unusual = rounded([[1, math.nan, 3], [0, 0.5, math.inf], [1, 2, 3]])
+    case("softmax", "of NaN and Infinity", [unusual], lambda x: x.softmax(-1), False)
+    case("logSoftmax", "of NaN and Infinity", [unusual], lambda x: x.log_softmax(-1), False)
     case("logSumExp", "of -Infinity", [masked], lambda x: x.logsumexp(-1), False, axis=-1, keepDims=False)
 
 
