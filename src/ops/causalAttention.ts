@@ -6,8 +6,8 @@ const CHUNKS = 4;
 /**
  * Causal attention, `softmax(q k^T / sqrt(D)) v` over the keys at or before each query.
  *
- * The scores are never normalised: the output's rows are, and the gradient follows from the output (delta =
- * rowsum(dO o O), as in FlashAttention, Dao et al. 2022, section B.2).
+ * The gradient of the softmax follows from the output (delta = rowsum(dO o O), as in FlashAttention, Dao et al. 2022,
+ * section B.2).
  *
  * @param q `[B, N, L, D]`
  * @param k `[B, N, L, D]`
@@ -50,14 +50,14 @@ function forward(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, save: tf.GradSaveFunc
   const scale = 1 / Math.sqrt(headSize);
   const chunks = chunksOf(length);
   const scaled = q.mul(scale);
-  const parts = chunks.map((chunk) => {
-    const scores = tf.matMul(rows(scaled, chunk), keys(k, chunk), false, true).add(mask(chunk));
-    const weights = scores.sub(scores.max(-1, true)).exp();
-    const inverse = tf.div(1, weights.sum(-1, true));
-    return { weights, inverse, out: tf.matMul(weights, keys(v, chunk)).mul(inverse) };
-  });
-  const out = tf.concat(parts.map((part) => part.out), 2); // prettier-ignore
-  save([scaled, k, v, out, ...parts.flatMap(({ weights, inverse }) => [weights, inverse])]);
+  const weights = chunks.map((chunk) =>
+    tf.softmax(tf.matMul(rows(scaled, chunk), keys(k, chunk), false, true).add(mask(chunk))),
+  );
+  const out = tf.concat(
+    chunks.map((chunk, i) => tf.matMul(weights[i] as tf.Tensor, keys(v, chunk))),
+    2,
+  );
+  save([scaled, k, v, out, ...weights]);
   return { value: out, gradFunc: (dOut, saved) => backward(dOut, saved, chunks, scale) };
 }
 interface Forward {
@@ -66,26 +66,27 @@ interface Forward {
 }
 
 function backward(dOut: tf.Tensor, saved: tf.Tensor[], chunks: readonly Chunk[], scale: number): tf.Tensor[] {
-  const [q, k, v, out, ...rest] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, ...tf.Tensor[]];
+  const [q, k, v, out, ...weights] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, ...tf.Tensor[]];
   const delta = dOut.mul(out).sum(-1, true);
   const parts = chunks.map((chunk, i) => {
-    const [weights, inverse] = rest.slice(2 * i, 2 * i + 2) as [tf.Tensor, tf.Tensor];
+    const p = weights[i] as tf.Tensor;
     const dRows = rows(dOut, chunk);
-    const dWeights = tf.matMul(dRows, keys(v, chunk), false, true);
-    const dScores = weights.mul(dWeights.sub(rows(delta, chunk)).mul(inverse));
+    const dScores = p.mul(tf.matMul(dRows, keys(v, chunk), false, true).sub(rows(delta, chunk)));
     return {
       dq: tf.matMul(dScores, keys(k, chunk)),
       // (a^T P)^T rather than P^T a: the small factor is the one that is transposed.
       dkT: tf.matMul(transpose(rows(q, chunk)), dScores),
-      dvT: tf.matMul(transpose(dRows.mul(inverse)), weights),
+      dvT: tf.matMul(transpose(dRows), p),
     };
   });
-  const dq = tf.concat(parts.map((part) => part.dq), 2).mul(scale); // prettier-ignore
-  return [
-    dq,
-    transpose(sumOfPrefixes(parts.map(({ dkT }) => dkT))),
-    transpose(sumOfPrefixes(parts.map(({ dvT }) => dvT))),
-  ];
+  const dq = tf.concat(
+    parts.map((part) => part.dq),
+    2,
+  );
+  const [dk, dv] = [parts.map(({ dkT }) => dkT), parts.map(({ dvT }) => dvT)].map((prefixes) =>
+    transpose(sumOfPrefixes(prefixes)),
+  ) as [tf.Tensor, tf.Tensor];
+  return [dq.mul(scale), dk, dv];
 }
 
 const transpose = (x: tf.Tensor): tf.Tensor => x.transpose([0, 1, 3, 2]);
