@@ -3,6 +3,7 @@
  * They are made of ops that it has.
  */
 import * as tf from '@tensorflow/tfjs';
+import { repairGradients } from './gradients.ts';
 import '@tensorflow/tfjs-backend-wasm';
 
 const BACKEND_NAME = 'wasm';
@@ -100,6 +101,7 @@ let registered = false;
 export function registerWasmKernels(): void {
   if (registered) return;
   registered = true;
+  repairGradients();
   for (const [kernelName, { inputs: names, kernel }] of Object.entries(REPLACEMENTS)) {
     const original = tf.getKernelsForBackend(BACKEND_NAME).find((known) => known.kernelName === kernelName);
     if (original !== undefined) tf.unregisterKernel(kernelName, BACKEND_NAME);

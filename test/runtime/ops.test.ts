@@ -1,7 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { compile } from '../../src/runtime/index.ts';
-import { registerWasmKernels } from '../../src/runtime/wasmKernels.ts';
 import { useBackend } from '../support/backends.ts';
 import { assertCloseTo } from '../support/closeTo.ts';
 import { forward, type Golden, gradients, type OpCase, OPS, readCases, toTensor } from './opCases.ts';
@@ -53,7 +52,6 @@ function check(way: string, item: OpCase, part: 'forward' | 'gradient'): void {
 
 describe.each(Object.keys(WAYS))('ops on %s', (way) => {
   useBackend(WAYS[way]?.backend ?? 'wasm');
-  beforeAll(registerWasmKernels);
   for (const item of CASES) {
     check(way, item, 'forward');
     if (item.gradients !== undefined) check(way, item, 'gradient');

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import '@tensorflow/tfjs-backend-wasm';
 import { afterEach, beforeAll, beforeEach, describe, expect } from 'vitest';
-import { registerTensorFlowBackend } from '../../src/runtime/index.ts';
+import { selectBackend } from '../../src/runtime/index.ts';
 import { currentTensorFlow } from '../../src/runtime/tensorflow/backend.ts';
 
 /** Tensors that are alive: those of tfjs, and those that TensorFlow holds for the binding. */
@@ -16,9 +16,7 @@ export function countTensors(): { tensors: number; handles: number } {
 export function useBackend(name: 'tensorflow' | 'wasm'): void {
   let before: ReturnType<typeof countTensors>;
   beforeAll(async () => {
-    if (name === 'tensorflow') registerTensorFlowBackend();
-    await tf.setBackend(name);
-    await tf.ready();
+    await selectBackend({ backend: name });
   });
   beforeEach(() => {
     before = countTensors();

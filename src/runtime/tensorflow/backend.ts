@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import type { RuntimeOptions } from '../../config/runtime.ts';
+import { repairGradients } from '../gradients.ts';
 import { Binding } from './binding.ts';
 import { startTensorFlow } from './context.ts';
 import type { DefinedFunction } from './function.ts';
@@ -117,6 +118,7 @@ export function registerTensorFlowBackend(options: RuntimeOptions = {}): void {
   // Not left to the factory, whose errors tfjs only prints.
   const tensorflow = startTensorFlow(options);
   replaceKernels();
+  repairGradients();
   if (BACKEND_NAME in tf.engine().registryFactory) return;
   tf.registerBackend(
     BACKEND_NAME,
