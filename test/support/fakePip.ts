@@ -44,7 +44,7 @@ const DOWNLOADS = {
     bytes[100] ^= 1;
     writeFileSync(join(dest, file), bytes);`,
   hang: `
-    appendFileSync(join(dest, file), 'begun');
+    appendFileSync(join(dest, 'begun'), 'something');
     setInterval(() => undefined, 1000);`,
   'deliver nothing': '',
 };

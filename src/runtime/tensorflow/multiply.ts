@@ -10,7 +10,7 @@ import { type RawOp, rawOps, scratch } from './rawOps.ts';
 import { cast, resourceOf } from './resource.ts';
 
 // With fewer rows than this, but more than one, the graph's product of a weight cast to float32 is the faster one.
-const FEWEST_ROWS_FOR_XLA = 8;
+const FEWEST_ROWS_FOR_XLA = 16;
 
 /**
  * Whether XLA multiplies `x weight^T` faster than the graph does (oneDNN), for a weight of 16 bits on a CPU, as
