@@ -1,11 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
 import { ConfigError } from '../common/errors.ts';
 import { currentTensorFlow } from './tensorflow/backend.ts';
-import { multiplyByVariable } from './tensorflow/multiply.ts';
+import { type Compute, multiplyByVariable } from './tensorflow/multiply.ts';
 import type { Variable } from './variable.ts';
-
-/** The type in which products are computed; sums are always float32. */
-export type Compute = 'float32' | 'bfloat16';
 
 /**
  * Multiplies by a weight that is kept as Hugging Face stores it: `x weight^T`. Which way is taken depends on the

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { readRange } from '../common/files.ts';
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './halves.ts';
-import type { VariableDType, VariableStorage } from './variable.ts';
+import type { VariableDType, VariableStorage } from './storage.ts';
 
 const BYTES: Record<VariableDType, number> = { float32: 4, bfloat16: 2, float16: 2, int32: 4 };
 

@@ -3,7 +3,7 @@ import { BackendError, messageOf } from '../common/errors.ts';
 import { log } from '../common/log.ts';
 import { readCpu } from '../common/machine.ts';
 import { type RuntimeOptions, runtimeSchema } from '../config/runtime.ts';
-import { registerTensorFlowBackend } from './tensorflow/backend.ts';
+import { registerTensorFlowBackend } from './tensorflow/register.ts';
 import { startTensorFlow } from './tensorflow/context.ts';
 import { BACKEND_NAME } from './tensorflow/tfjsNode.ts';
 

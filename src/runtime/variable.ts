@@ -1,21 +1,9 @@
 import type * as tf from '@tensorflow/tfjs';
 import { ConfigError } from '../common/errors.ts';
 import { PlainStorage } from './plainStorage.ts';
+import type { VariableDType, VariableStorage } from './storage.ts';
 import { currentTensorFlow } from './tensorflow/backend.ts';
 import { ResourceStorage } from './tensorflow/resource.ts';
-
-/** How a variable's elements are kept. They are read as float32, int32 as int32. */
-export type VariableDType = 'float32' | 'bfloat16' | 'float16' | 'int32';
-
-export const VARIABLE_DTYPES: readonly VariableDType[] = ['float32', 'bfloat16', 'float16', 'int32'];
-
-/** Where a variable's elements are, on one backend. */
-export interface VariableStorage {
-  read(): tf.Tensor;
-  assign(value: tf.Tensor): void;
-  assignSlice(value: tf.Tensor, begin: readonly number[] | tf.Tensor1D): void;
-  dispose(): void;
-}
 
 export interface VariableOptions {
   /** default: float32, or int32 for an int32 tensor */

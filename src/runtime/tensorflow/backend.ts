@@ -1,22 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
-import type { RuntimeOptions } from '../../config/runtime.ts';
-import { repairGradients } from '../gradients.ts';
-import { Binding } from './binding.ts';
-import { startTensorFlow } from './context.ts';
-import type { DefinedFunction } from './function.ts';
-import { replaceKernels } from './kernels.ts';
 import type { Values } from './tensors.ts';
 import { BACKEND_NAME, NodeKernelBackend } from './tfjsNode.ts';
 import type { Trace } from './trace.ts';
-
-// Above wasm (2) and cpu (1).
-const PRIORITY = 3;
 
 /** tfjs-node's backend, over our binding; it adds what tracing asks for. */
 export class TensorFlowBackend extends NodeKernelBackend {
   /* The trace that was open when a tensor was made from values; they may wait until an op needs them. */
   private readonly madeIn = new WeakMap<tf.DataId, Trace>();
-  private readonly definitions = new Map<string, DefinedFunction>();
+  private readonly definitions = new Map<string, Disposable>();
   /* tf.Variables by the number that stood for them in a trace: their number changes when they are assigned. */
   private readonly variables = new Map<number, tf.Variable>();
 
@@ -62,13 +53,11 @@ export class TensorFlowBackend extends NodeKernelBackend {
     this.binding.dispose();
   }
 
-  /** A function that the runtime itself uses, defined at its first use and kept as long as the backend. */
-  definedOnce(key: string, define: () => DefinedFunction): DefinedFunction {
-    let definition = this.definitions.get(key);
-    if (definition === undefined) {
-      definition = define();
-      this.definitions.set(key, definition);
-    }
+  /** What the runtime itself defines, at its first use, and keeps as long as the backend: a function for a key. */
+  definedOnce<T extends Disposable>(key: string, define: () => T): T {
+    const known = this.definitions.get(key) as T | undefined;
+    const definition = known ?? define();
+    this.definitions.set(key, definition);
     return definition;
   }
 
@@ -105,26 +94,6 @@ export class TensorFlowBackend extends NodeKernelBackend {
     const trace = this.madeIn.get(dataId);
     return trace !== undefined && this.binding.isOpen(trace) ? trace : undefined;
   }
-}
-
-/**
- * Starts TensorFlow and makes tfjs's backend `tensorflow` available in this process, as a factory, so that
- * `tf.setBackend('tensorflow')` works again after `tf.engine().reset()`.
- *
- * @param options threads and GPU memory, fixed from here on
- * @throws BackendError if TensorFlow is not installed, cannot be loaded, or runs already with other options
- */
-export function registerTensorFlowBackend(options: RuntimeOptions = {}): void {
-  // Not left to the factory, whose errors tfjs only prints.
-  const tensorflow = startTensorFlow(options);
-  replaceKernels();
-  repairGradients();
-  if (BACKEND_NAME in tf.engine().registryFactory) return;
-  tf.registerBackend(
-    BACKEND_NAME,
-    () => new TensorFlowBackend(new Binding(tensorflow), '@tensorflow/tfjs-node-gpu'),
-    PRIORITY,
-  );
 }
 
 /** The backend that tfjs computes on now, if that is TensorFlow. */

@@ -1,5 +1,4 @@
 import type * as tf from '@tensorflow/tfjs';
-import type { Compute } from '../linear.ts';
 import type { Variable } from '../variable.ts';
 import { boolAttribute } from './attributes.ts';
 import type { TensorFlowBackend } from './backend.ts';
@@ -8,6 +7,9 @@ import { DType } from './dtypes.ts';
 import { type DefinedFunction, defineFunction, type TensorSpec } from './function.ts';
 import { type RawOp, rawOps, scratch } from './rawOps.ts';
 import { cast, resourceOf } from './resource.ts';
+
+/** The type in which products are computed; sums are always float32. */
+export type Compute = 'float32' | 'bfloat16';
 
 // With fewer rows than this, but more than one, the graph's product of a weight cast to float32 is the faster one.
 const FEWEST_ROWS_FOR_XLA = 16;
