@@ -27,7 +27,11 @@ export const setupCommand: CommandModule<object, SetupOptions> = {
   command: 'setup',
   describe: `Install the TensorFlow ${TENSORFLOW_VERSION} that finer1 computes with, through your pip or uv`,
   builder: {
-    gpu: { type: 'boolean', default: false, describe: 'With CUDA, for GPUs of NVIDIA (3 GiB to download, 5 GiB on disk)' },
+    gpu: {
+      type: 'boolean',
+      default: false,
+      describe: 'With CUDA, for GPUs of NVIDIA (3 GiB to download, 5 GiB on disk)',
+    },
     force: { type: 'boolean', default: false, describe: 'Install it anew even if it is there' },
     json: { type: 'boolean', default: false, describe: 'Print JSON' },
   },

@@ -68,7 +68,7 @@ describe('finer1 setup', () => {
   it('says in one message what went wrong, with the stack only where it is asked for', async () => {
     const plain = await runFiner1(['setup', '--json'], { PATH: '' });
     expect(plain).toMatchObject({ code: 1, stdout: '' });
-    expect(plain.stderr).toMatch(/^ERROR: TensorFlow is fetched with pip, but no pip was found/);
+    expect(plain.stderr).toMatch(/^ERROR: TensorFlow is fetched with pip, but no working pip was found/);
     expect(plain.stderr).not.toContain('    at ');
     const debug = await runFiner1(['setup'], { PATH: '', FINER1_LOG: 'debug' });
     expect(debug.stderr).toContain('    at ');

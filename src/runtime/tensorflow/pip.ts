@@ -22,19 +22,26 @@ const PIPS: readonly Pip[] = [
  * @throws BackendError if there is neither
  */
 export async function findPip(signal?: AbortSignal): Promise<Pip> {
+  const broken: string[] = [];
   for (const pip of PIPS) {
     const [command, ...args] = pip;
-    const works = await promisify(execFile)(command, [...args, '--version']).then(
-      () => true,
-      () => false,
-    );
-    signal?.throwIfAborted();
-    if (works) return pip;
+    try {
+      await promisify(execFile)(command, [...args, '--version'], { signal });
+      return pip;
+    } catch (error) {
+      signal?.throwIfAborted();
+      const { code, stderr = '' } = error as NodeJS.ErrnoException & { stderr?: string };
+      if (code !== 'ENOENT') broken.push(`${pip.join(' ')} fails:\n${lastLines(stderr)}`);
+    }
   }
+  const found = [
+    'no working pip was found on PATH (tried python3 -m pip, pip3, pip, python -m pip, uv).',
+    ...broken,
+  ];
   throw new BackendError(
-    'TensorFlow is fetched with pip, but no pip was found on PATH (tried python3 -m pip, pip3, pip, ' +
-      'python -m pip, uv). Install one of them, e.g. `apt install python3-pip` or uv (https://docs.astral.sh/uv), ' +
-      'or set FINER1_TENSORFLOW to the `tensorflow` folder of a Python environment that has TensorFlow.',
+    `TensorFlow is fetched with pip, but ${found.join('\n')}\n` +
+      'Install one, e.g. `apt install python3-pip`, or uv (https://docs.astral.sh/uv). Or set FINER1_TENSORFLOW to ' +
+      'the `tensorflow` folder of a Python environment that has TensorFlow.',
   );
 }
 

@@ -152,7 +152,7 @@ describe('what goes wrong leaves nothing and says what to do', () => {
 
   it('no pip and no uv', async () => {
     vi.stubEnv('PATH', '');
-    await expect(install()).rejects.toThrow(/no pip was found.*Install one of them.*FINER1_TENSORFLOW/s);
+    await expect(install()).rejects.toThrow(/no working pip was found.*Install one.*FINER1_TENSORFLOW/s);
     expectNothingInstalled();
   });
 
