@@ -6,6 +6,8 @@ export interface Progress extends Disposable {
   update(done: number): void;
 }
 
+const UPDATE_MS = 100;
+
 /**
  * @param label what is going on
  * @param total amount of work, > 0
@@ -18,8 +20,13 @@ export function startProgress(label: string, total: number, unit: string): Progr
     clearOnComplete: true,
   });
   bar.start(total, 0);
+  let updated = 0;
   return {
     update: (done) => {
+      // The time left is estimated from the last few updates: those of one moment tell nothing.
+      const now = performance.now();
+      if (now - updated < UPDATE_MS) return;
+      updated = now;
       bar.update(Math.min(done, total));
     },
     [Symbol.dispose]: () => {
