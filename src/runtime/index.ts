@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** The package's entry `finer1/runtime`. */
 export { type Compiled, compile, type CompileOptions } from './compile.ts';
 export { linear } from './linear.ts';
