@@ -123,10 +123,16 @@ function trace<A extends unknown[], R>(
     tf.tidy(() => {
       const tensorIds = ids.slice(0, tensors.length);
       const resourceIds = ids.slice(tensors.length);
+      const tracedVariables = new Map(
+        variables.map((variable, i) => [
+          variable,
+          variable.withStorage(resourceOf(variable).at(resourceIds[i] as number)),
+        ]),
+      );
       const tracedArgs = mapNest(
         args,
         () => backend.tensorOf(tensorIds.shift() as number),
-        (variable) => variable.withStorage(resourceOf(variable).at(resourceIds.shift() as number)),
+        (variable) => tracedVariables.get(variable) ?? variable,
       );
       result = fn(...tracedArgs);
       for (const tensor of flatten(result).tensors) symbols.push(symbolOf(backend.idOf(tensor)));

@@ -7,6 +7,7 @@ export type Nest = unknown;
 /** A nested structure whose tensors and variables are taken out: `key` says all the rest of it. */
 export interface Flat {
   tensors: tf.Tensor[];
+  /** each once */
   variables: Variable[];
   /** structure, shapes, dtypes, and the values that are no tensors, as text */
   key: string;
@@ -27,8 +28,9 @@ export function flatten(nest: Nest): Flat {
       return `${value.dtype}[${value.shape.join()}]`;
     }
     if (value instanceof Variable) {
-      flat.variables.push(value);
-      return `variable ${value.dtype}[${value.shape.join()}]`;
+      // One that comes twice is one input, so that what is done to it keeps its order.
+      if (!flat.variables.includes(value)) flat.variables.push(value);
+      return `variable ${flat.variables.indexOf(value)} ${value.dtype}[${value.shape.join()}]`;
     }
     if (Array.isArray(value)) return `[${value.map(visit).join()}]`;
     if (isRecord(value)) {

@@ -78,6 +78,20 @@ onEveryBackend((backend) => {
       if (backend === 'tensorflow') expect(f.traces).toBe(1);
     });
 
+    it('keeps the order of what is done to a variable that is given twice', () => {
+      using f = compile((a: Variable, b: Variable) => {
+        a.assign(b.read().add(1));
+        b.assign(a.read().mul(10));
+        return a.read();
+      }, options);
+      using one = Variable.fromTensor(tf.scalar(1));
+      using other = Variable.fromTensor(tf.scalar(5));
+      expect(f(one, one).dataSync()[0]).toBe(20);
+      expect(f(one, other).dataSync()[0]).toBe(6);
+      expect(other.read().dataSync()[0]).toBe(60);
+      if (backend === 'tensorflow') expect(f.traces).toBe(2);
+    });
+
     it('frees intermediate tensors', () => {
       using f = compile((x: tf.Tensor) => {
         const y = x.add(1);

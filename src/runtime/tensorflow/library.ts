@@ -71,7 +71,6 @@ const PROTOTYPES = {
   TFE_DeleteTensorHandle: ['void', 'pointer'],
 
   TFE_NewOp: ['pointer', 'pointer', 'string', 'pointer'],
-  TFE_OpSetDevice: ['void', 'pointer', 'string', 'pointer'],
   TFE_OpAddInput: ['void', 'pointer', 'pointer', 'pointer'],
   TFE_Execute: ['void', 'pointer', 'memory', 'memory', 'pointer'],
   TFE_DeleteOp: ['void', 'pointer'],
