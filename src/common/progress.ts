@@ -25,7 +25,7 @@ export function startProgress(label: string, total: number, unit: string): Progr
     update: (done) => {
       // The time left is estimated from the last few updates: those of one moment tell nothing.
       const now = performance.now();
-      if (now - updated < UPDATE_MS) return;
+      if (done <= 0 || now - updated < UPDATE_MS) return;
       updated = now;
       bar.update(Math.min(done, total));
     },
