@@ -1,6 +1,6 @@
 import type { CommandModule } from 'yargs';
 import { log } from '../common/log.ts';
-import { installTensorFlow } from '../runtime/tensorflow/install.ts';
+import { installTensorFlow } from '../runtime/tensorflow/install/install.ts';
 import { loadLibrary, TENSORFLOW_VERSION } from '../runtime/tensorflow/library.ts';
 import { type Flavour, type Location, locateTensorFlow } from '../runtime/tensorflow/locate.ts';
 import { abortOnSignal } from './interrupt.ts';

@@ -10,3 +10,10 @@ export interface VariableStorage {
   assignSlice(value: tf.Tensor, begin: readonly number[] | tf.Tensor1D): void;
   dispose(): void;
 }
+
+/** A variable, as what it is kept in sees it. */
+export interface Stored {
+  readonly name: string;
+  readonly dtype: VariableDType;
+  readonly storage: VariableStorage;
+}

@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import { ConfigError } from '../common/errors.ts';
 import { PlainStorage } from './plainStorage.ts';
-import type { VariableDType, VariableStorage } from './storage.ts';
+import type { Stored, VariableDType, VariableStorage } from './storage.ts';
 import { currentTensorFlow } from './tensorflow/backend.ts';
 import { ResourceStorage } from './tensorflow/resource.ts';
 
@@ -28,7 +28,7 @@ let unnamed = 0;
  * caches. On TensorFlow it is a resource variable; reads and writes happen in the order in which they are called,
  * also inside of a compiled function. On other backends it holds a tensor.
  */
-export class Variable implements Disposable {
+export class Variable implements Stored, Disposable {
   private constructor(
     readonly shape: readonly number[],
     readonly dtype: VariableDType,

@@ -3,7 +3,7 @@ import { createWriteStream, existsSync, mkdirSync, readFileSync, writeFileSync }
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { ZipFile } from 'yazl';
-import type { Wheel } from '../../src/runtime/tensorflow/wheels.ts';
+import type { Wheel } from '../../src/runtime/tensorflow/install/wheels.ts';
 
 /** Makes a wheel in `folder` with the given files, by path. */
 export async function makeWheel(

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import type { Variable } from '../variable.ts';
+import type { Stored } from '../storage.ts';
 import { boolAttribute } from './attributes.ts';
 import type { TensorFlowBackend } from './backend.ts';
 import type { TensorMetadata } from './binding.ts';
@@ -27,7 +27,7 @@ const isForXla = (rows: number, transpose: boolean): boolean => rows === 1 && tr
  */
 export function multiplyByVariable(
   x: tf.Tensor2D,
-  weight: Variable,
+  weight: Stored,
   transpose: boolean,
   compute: Compute,
 ): tf.Tensor {

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { readRange } from '../../common/files.ts';
 import { BackendError } from '../../common/errors.ts';
-import type { VariableDType, VariableStorage } from '../storage.ts';
+import type { Stored, VariableDType, VariableStorage } from '../storage.ts';
 import {
   type Attribute,
   boolAttribute,
@@ -157,7 +157,7 @@ export class ResourceStorage implements VariableStorage {
  * The resource behind a variable.
  * @throws BackendError for a variable that was made while another backend was set
  */
-export function resourceOf(variable: { name: string; storage: VariableStorage }): ResourceStorage {
+export function resourceOf(variable: Stored): ResourceStorage {
   if (variable.storage instanceof ResourceStorage) return variable.storage;
   throw new BackendError(
     `The variable ${variable.name} was made on another backend than TensorFlow. Make it after tf.setBackend().`,

@@ -1,7 +1,7 @@
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { log } from '../../common/log.ts';
-import { startProgress } from '../../common/progress.ts';
+import { log } from '../../../common/log.ts';
+import { startProgress } from '../../../common/progress.ts';
 import { downloadWheel, type Pip } from './pip.ts';
 import { checkHash, unpackWheel } from './unpack.ts';
 import type { Wheel } from './wheels.ts';

@@ -1,5 +1,5 @@
-import { BackendError } from '../../common/errors.ts';
-import type { Flavour } from './locate.ts';
+import { BackendError } from '../../../common/errors.ts';
+import type { Flavour } from '../locate.ts';
 
 /** A file of the Python package index, as `finer1 setup` has to get it. */
 export interface Wheel {

@@ -4,7 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { type Entry, openPromise } from 'yauzl';
-import { BackendError } from '../../common/errors.ts';
+import { BackendError } from '../../../common/errors.ts';
 import type { Wheel } from './wheels.ts';
 
 /* Shared libraries, what XLA compiles with for NVIDIA's GPUs, and licences. */

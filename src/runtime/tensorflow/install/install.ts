@@ -12,12 +12,12 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { BackendError, messageOf } from '../../common/errors.ts';
-import { cacheFolder } from '../../common/files.ts';
-import { log } from '../../common/log.ts';
+import { BackendError, messageOf } from '../../../common/errors.ts';
+import { cacheFolder } from '../../../common/files.ts';
+import { log } from '../../../common/log.ts';
 import { withCacheLock } from './cacheLock.ts';
 import { fetchWheel } from './fetch.ts';
-import { type Flavour, installedFolder } from './locate.ts';
+import { type Flavour, installedFolder } from '../locate.ts';
 import { findPip } from './pip.ts';
 import { type Wheel, wheelsFor } from './wheels.ts';
 

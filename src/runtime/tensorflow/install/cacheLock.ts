@@ -2,8 +2,8 @@ import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
 import koffi from 'koffi';
-import { BackendError } from '../../common/errors.ts';
-import { log } from '../../common/log.ts';
+import { BackendError } from '../../../common/errors.ts';
+import { log } from '../../../common/log.ts';
 
 // Bits of flock's operation (sys/file.h).
 const LOCK_EX = 2;

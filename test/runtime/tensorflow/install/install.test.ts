@@ -14,12 +14,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { BackendError } from '../../../src/common/errors.ts';
-import { installTensorFlow } from '../../../src/runtime/tensorflow/install.ts';
-import { installedFolder, locateTensorFlow } from '../../../src/runtime/tensorflow/locate.ts';
-import { type Wheel, wheelsFor } from '../../../src/runtime/tensorflow/wheels.ts';
-import { runModule } from '../../support/child.ts';
-import { fakePipPids, isRunning, makeFakePip, makeWheel, type PipBehaviour } from '../../support/fakePip.ts';
+import { BackendError } from '../../../../src/common/errors.ts';
+import { installTensorFlow } from '../../../../src/runtime/tensorflow/install/install.ts';
+import { installedFolder, locateTensorFlow } from '../../../../src/runtime/tensorflow/locate.ts';
+import { type Wheel, wheelsFor } from '../../../../src/runtime/tensorflow/install/wheels.ts';
+import { runModule } from '../../../support/child.ts';
+import {
+  fakePipPids,
+  isRunning,
+  makeFakePip,
+  makeWheel,
+  type PipBehaviour,
+} from '../../../support/fakePip.ts';
 
 vi.hoisted(() => (process.env.FINER1_LOG = 'silent'));
 
@@ -271,7 +277,7 @@ describe('two set-ups at the same time', () => {
 function runSetup(onStart: (kill: (signal: NodeJS.Signals) => void) => void = () => undefined) {
   let started = false;
   return runModule(
-    `import { installTensorFlow } from './src/runtime/tensorflow/install.ts';
+    `import { installTensorFlow } from './src/runtime/tensorflow/install/install.ts';
      console.log('started');
      await installTensorFlow('cpu', { wheels: [${JSON.stringify(wheel)}] });`,
     (_stdout, kill) => {

@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { runCommand } from '../../common/child.ts';
-import { BackendError } from '../../common/errors.ts';
+import { runCommand } from '../../../common/child.ts';
+import { BackendError } from '../../../common/errors.ts';
 import type { Wheel } from './wheels.ts';
 
 /** The command that runs pip, before pip's own arguments. */
