@@ -1,9 +1,9 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { locateTensorFlow } from '../../src/runtime/tensorflow/locate.ts';
-import { runModule } from '../support/child.ts';
+import { type Finished, runModule } from '../support/child.ts';
 
 const USE = `
   import * as tf from '@tensorflow/tfjs';
@@ -18,23 +18,45 @@ const USE = `
   console.log(JSON.stringify({ ms: Date.now() - start, values: [...values.slice(0, 8)] }));
 `;
 
+let cache: string;
+beforeEach(() => {
+  cache = mkdtempSync(join(tmpdir(), 'finer1-xla-'));
+});
+afterEach(() => {
+  rmSync(cache, { recursive: true });
+});
+
+const use = async (folder: string): Promise<Finished> =>
+  runModule(USE, undefined, { FINER1_TENSORFLOW: locateTensorFlow().folder, FINER1_CACHE: folder });
+const filesOfCache = (): string[] =>
+  readdirSync(cache, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.pb'));
+
 it('keeps what XLA has compiled for the next process', async () => {
-  const cache = mkdtempSync(join(tmpdir(), 'finer1-xla-'));
-  const env = { FINER1_TENSORFLOW: locateTensorFlow().folder, FINER1_CACHE: cache };
   const run = async (): Promise<{ ms: number; values: number[]; files: string[] }> => {
-    const { stdout, stderr } = await runModule(USE, undefined, env);
+    const { stdout, stderr } = await use(cache);
     expect(stderr).toBe('');
-    const files = readdirSync(cache, { recursive: true, encoding: 'utf8' }).filter((file) =>
-      file.endsWith('.pb'),
-    );
-    return { ...(JSON.parse(stdout) as { ms: number; values: number[] }), files };
+    return { ...(JSON.parse(stdout) as { ms: number; values: number[] }), files: filesOfCache() };
   };
   const first = await run();
   const second = await run();
-  rmSync(cache, { recursive: true });
   console.log(`compiled in ${first.ms} ms, loaded in ${second.ms} ms`);
   expect(first.files).toHaveLength(1);
   expect(second.files).toEqual(first.files);
   expect(second.values).toEqual(first.values);
   expect(second.ms).toBeLessThan(first.ms / 1.5);
+});
+
+it('does without where the cache folder cannot be made', async () => {
+  const file = join(cache, 'file');
+  writeFileSync(file, '');
+  expect(await use(join(file, 'below'))).toMatchObject({ code: 0, stderr: '' });
+});
+
+it('says so where a file of the cache is damaged', async () => {
+  expect(await use(cache)).toMatchObject({ code: 0 });
+  const [file = ''] = filesOfCache();
+  truncateSync(join(cache, file), 100);
+  const { code, stderr } = await use(cache);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/BackendError: .* That is XLA's cache in .*delete the folder/);
 });

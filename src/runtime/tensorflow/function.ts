@@ -1,8 +1,10 @@
+import { BackendError, messageOf } from '../../common/errors.ts';
 import { boolAttribute } from './attributes.ts';
 import type { TensorFlowBackend } from './backend.ts';
 import type { TensorMetadata } from './binding.ts';
 import { check } from './context.ts';
 import type { Pointer } from './library.ts';
+import { xlaCacheFolder } from './options.ts';
 import { type Symbolic, Trace } from './trace.ts';
 
 /** A tensor's shape and TensorFlow type. */
@@ -95,7 +97,11 @@ export class DefinedFunction {
     const { binding } = this.backend;
     binding.trace?.addFunction(this.definition);
     const captured = this.captured.map((id) => this.backend.currentId(id));
-    return binding.executeOp(this.name, this.xla ? XLA : [], [...inputs, ...captured], this.outputCount);
+    try {
+      return binding.executeOp(this.name, this.xla ? XLA : [], [...inputs, ...captured], this.outputCount);
+    } catch (error) {
+      throw this.xla ? explainCache(error) : error;
+    }
   }
 
   /** Lets the open trace call this function from a node of its own making, and own it. */
@@ -110,6 +116,15 @@ export class DefinedFunction {
     c.TF_DeleteFunction(this.definition);
     for (const callee of this.callees) callee[Symbol.dispose]();
   }
+}
+
+/* XLA's cache is a part of every call: what is wrong with it looks like something wrong with the function. */
+function explainCache(error: unknown): unknown {
+  if (!/xla_compile_cache|Read less bytes/.test(messageOf(error))) return error;
+  return new BackendError(
+    `${messageOf(error)}. That is XLA's cache in ${xlaCacheFolder()}: its disk is full, or a file in it is damaged. ` +
+      'Free some space, or delete the folder.',
+  );
 }
 
 // XLA compiles the whole function, or fails with a message that names the op that it cannot compile.

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, statfsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { cacheFolder } from '../../common/files.ts';
@@ -16,20 +16,42 @@ export function prepareEnvironment(): void {
   if (process.env.TF_CPP_MIN_LOG_LEVEL === undefined) setProcessVariable('TF_CPP_MIN_LOG_LEVEL', '3');
   // XLA's Min and Max drop NaN on the CPU unless told not to.
   addFlag('XLA_FLAGS', '--xla_cpu_enable_fast_min_max', 'false');
-  addFlag('TF_XLA_FLAGS', '--tf_xla_persistent_cache_directory', xlaCacheFolder());
-}
-
-/* Compiled functions are machine code: a cache folder that several machines share keeps them apart. */
-function xlaCacheFolder(): string {
-  const cpuinfo = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
-  const flags = /^flags.*$/m.exec(cpuinfo)?.[0] ?? '';
-  const machine = [TENSORFLOW_VERSION, cpus()[0]?.model ?? '', flags].join();
-  return join(cacheFolder(), 'xla', createHash('sha256').update(machine).digest('hex').slice(0, 16));
+  useXlaCache(xlaCacheFolder());
 }
 
 function addFlag(variable: string, flag: string, value: string): void {
   const flags = process.env[variable] ?? '';
   if (!flags.includes(flag)) setProcessVariable(variable, `${flags} ${flag}=${value}`.trim());
+}
+
+// What XLA makes of a large model is some MiB.
+const CACHE_SPACE_BYTES = 2 ** 30;
+
+/*
+ * Has XLA keep what it compiles. A cache that it cannot write to would be an error of every function, not a cache
+ * missed, so it is only read then.
+ */
+function useXlaCache(folder: string): void {
+  let isWritable: boolean;
+  try {
+    mkdirSync(folder, { recursive: true });
+    accessSync(folder, constants.W_OK);
+    const { bavail, bsize } = statfsSync(folder);
+    isWritable = bavail * bsize >= CACHE_SPACE_BYTES;
+  } catch {
+    isWritable = false;
+  }
+  if (!existsSync(folder)) return;
+  addFlag('TF_XLA_FLAGS', '--tf_xla_persistent_cache_directory', folder);
+  if (!isWritable) addFlag('TF_XLA_FLAGS', '--tf_xla_persistent_cache_read_only', 'true');
+}
+
+/** Where XLA keeps what it compiles: machine code, so a cache folder that several machines share keeps them apart. */
+export function xlaCacheFolder(): string {
+  const cpuinfo = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
+  const flags = /^flags.*$/m.exec(cpuinfo)?.[0] ?? '';
+  const machine = [TENSORFLOW_VERSION, cpus()[0]?.model ?? '', flags].join();
+  return join(cacheFolder(), 'xla', createHash('sha256').update(machine).digest('hex').slice(0, 16));
 }
 
 /** The `ConfigProto` (tensorflow/core/protobuf/config.proto) that says the same as `config`. */
