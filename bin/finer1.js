@@ -12,7 +12,8 @@ if (major < MINIMUM[0] || (major === MINIMUM[0] && minor < MINIMUM[1])) {
 }
 
 const source = new URL('../src/cli/main.ts', import.meta.url);
-const { main } = existsSync(source) ? await importSource() : await import('../dist/cli.js');
+const built = new URL('../dist/cli.js', import.meta.url);
+const { main } = existsSync(source) ? await importSource() : await importBuilt();
 await main(process.argv.slice(2));
 
 /* In a checkout the sources run as they are. */
@@ -26,4 +27,11 @@ async function importSource() {
     process.exit(1);
   }
   return await import(source.href);
+}
+
+/* In the package they are built. */
+async function importBuilt() {
+  if (existsSync(built)) return await import(built.href);
+  console.error('This package of finer1 was packed before it was built: make it with `npm run package`.');
+  process.exit(1);
 }
