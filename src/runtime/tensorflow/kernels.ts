@@ -25,11 +25,13 @@ const type = (name: string, dtype: tf.DataType): Attribute => typeAttribute(name
 
 /* An input that the kernel's caller always gives. */
 const given = (inputs: Inputs, name: string): tf.Tensor => inputs[name] as tf.Tensor;
+/* tf.cast runs an op even where there is nothing to cast. */
+const toFloat = (x: tf.Tensor): tf.Tensor => (x.dtype === 'float32' ? x : tf.cast(x, 'float32'));
 type TwoResults = [TensorMetadata, TensorMetadata];
 const int32 = (values: number | readonly number[]): tf.Tensor => tf.tensor(values, undefined, 'int32');
 
 const KERNELS: Record<string, Kernel> = {
-  // tfjs-node reads the indices back on every call to check them; here TensorFlow does, and a trace can hold it.
+  // tfjs-node reads the indices back to check them, which a trace cannot: there TensorFlow does, XLA clamps them.
   GatherV2: (inputs, backend, { axis, batchDims }) => {
     const [x, indices] = [given(inputs, 'x'), given(inputs, 'indices')];
     if (backend.binding.trace === undefined) assertIndices(indices, x.shape[axis as number] as number);
@@ -43,10 +45,10 @@ const KERNELS: Record<string, Kernel> = {
     return backend.executeSingleOutput('GatherV2', attributes, [x, indices, int32(axis as number)]);
   },
   // tfjs-node disposes the caller's tensor where it is int32.
-  Exp: (inputs, backend) => backend.executeSingleInput('Exp', tf.cast(given(inputs, 'x'), 'float32')),
+  Exp: (inputs, backend) => backend.executeSingleInput('Exp', toFloat(given(inputs, 'x'))),
   // tfjs-node takes the mean of integers in integers.
   Mean: (inputs, backend, { axis, keepDims }) => {
-    const x = tf.cast(given(inputs, 'x'), 'float32');
+    const x = toFloat(given(inputs, 'x'));
     const axes = tf.util.parseAxisParam(axis as number | number[], x.shape);
     return backend.executeSingleOutput(
       'Mean',
@@ -147,7 +149,7 @@ const KERNELS: Record<string, Kernel> = {
   },
   // TensorFlow has these not for integers.
   LeakyRelu: (inputs, backend, { alpha }) => {
-    const x = tf.cast(given(inputs, 'x'), 'float32');
+    const x = toFloat(given(inputs, 'x'));
     const attributes = [
       { name: 'alpha', type: AttrType.FLOAT, value: alpha as number },
       type('T', 'float32'),
