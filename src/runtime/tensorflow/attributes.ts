@@ -129,10 +129,10 @@ const lengths = (strings: readonly Uint8Array[]): BigUint64Array =>
 const isShapeList = (value: AttributeValue): value is readonly Shape[] =>
   Array.isArray(value) && value.some((shape) => shape === null || Array.isArray(shape));
 
-export const typeAttribute = (name: string, dtype: number): Attribute => ({
+export const typeAttribute = (name: string, value: number | readonly number[]): Attribute => ({
   name,
   type: AttrType.TYPE,
-  value: dtype,
+  value,
 });
 export const intAttribute = (name: string, value: number | readonly number[]): Attribute => ({
   name,
