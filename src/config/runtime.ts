@@ -1,7 +1,8 @@
 import { z } from 'zod';
+import { ConfigError } from '../common/errors.ts';
 
 /** How the runtime is set up: which backend, how many threads, how much of the GPU's memory. */
-export const runtimeSchema = z.strictObject({
+const runtimeSchema = z.strictObject({
   backend: z
     .enum(['auto', 'tensorflow', 'wasm'])
     .default('auto')
@@ -25,3 +26,13 @@ export const runtimeSchema = z.strictObject({
 export type RuntimeConfig = z.infer<typeof runtimeSchema>;
 /** The same with every field optional, as a person writes it. */
 export type RuntimeOptions = z.input<typeof runtimeSchema>;
+
+/**
+ * Fills in what is left out.
+ * @throws ConfigError that names each option that is wrong, and what it has to be
+ */
+export function parseRuntimeConfig(options: RuntimeOptions): RuntimeConfig {
+  const result = runtimeSchema.safeParse(options);
+  if (result.success) return result.data;
+  throw new ConfigError(`The options of the runtime are wrong:\n${z.prettifyError(result.error)}`);
+}

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import { BackendError, messageOf } from '../common/errors.ts';
 import { log } from '../common/log.ts';
 import { readCpu } from '../common/machine.ts';
-import { type RuntimeOptions, runtimeSchema } from '../config/runtime.ts';
+import { type RuntimeOptions, parseRuntimeConfig } from '../config/runtime.ts';
 import { registerTensorFlowBackend } from './tensorflow/register.ts';
 import { startTensorFlow } from './tensorflow/context.ts';
 import { BACKEND_NAME } from './tensorflow/tfjsNode.ts';
@@ -23,7 +23,7 @@ export interface SelectedBackend {
  * @throws BackendError if the backend that is asked for cannot run here
  */
 export async function selectBackend(options: RuntimeOptions = {}): Promise<SelectedBackend> {
-  const config = runtimeSchema.parse(options);
+  const config = parseRuntimeConfig(options);
   if (config.backend === 'wasm') return await useWasm('the config asks for it');
   try {
     return await useTensorFlow(config);

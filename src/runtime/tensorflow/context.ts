@@ -1,5 +1,5 @@
 import { BackendError } from '../../common/errors.ts';
-import { type RuntimeConfig, type RuntimeOptions, runtimeSchema } from '../../config/runtime.ts';
+import { type RuntimeConfig, type RuntimeOptions, parseRuntimeConfig } from '../../config/runtime.ts';
 import { type CApi, loadLibrary, type Pointer } from './library.ts';
 import { locateTensorFlow } from './locate.ts';
 import { encodeConfig, prepareEnvironment } from './options.ts';
@@ -36,7 +36,7 @@ export const runningTensorFlow = (): TensorFlow | undefined => running;
  * @throws BackendError if it is not installed, cannot be loaded, or runs already with other options
  */
 export function startTensorFlow(options: RuntimeOptions = {}): TensorFlow {
-  const config = runtimeSchema.parse(options);
+  const config = parseRuntimeConfig(options);
   if (running !== undefined) {
     assertSameConfig(running.config, config);
     return running;

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { runtimeSchema } from '../../../src/config/runtime.ts';
+import { ConfigError } from '../../../src/common/errors.ts';
+import { parseRuntimeConfig, type RuntimeOptions } from '../../../src/config/runtime.ts';
 import { encodeConfig } from '../../../src/runtime/tensorflow/options.ts';
 import { decodeMessage, encodeMessage } from '../../../src/runtime/tensorflow/protobuf.ts';
 import { runModule } from '../../support/child.ts';
@@ -23,15 +24,22 @@ it('encodes what protobuf decodes', () => {
 });
 
 it('says threads and GPU memory in a ConfigProto', () => {
-  const plain = fieldsOf(encodeConfig(runtimeSchema.parse({ threads: 3 })));
+  const plain = fieldsOf(encodeConfig(parseRuntimeConfig({ threads: 3 })));
   expect(plain.get(2)).toBe(3);
   expect(fieldsOf(bytes(plain.get(6))).get(4)).toBe(1); // allow_growth
 
-  const limited = fieldsOf(encodeConfig(runtimeSchema.parse({ gpuMemoryLimitMiB: 1024 })));
+  const limited = fieldsOf(encodeConfig(parseRuntimeConfig({ gpuMemoryLimitMiB: 1024 })));
   const gpu = fieldsOf(bytes(limited.get(6)));
   expect(gpu.get(4)).toBe(0);
   const virtualDevices = fieldsOf(bytes(fieldsOf(bytes(gpu.get(9))).get(1)));
   expect(Buffer.from(bytes(virtualDevices.get(1))).readFloatLE()).toBe(1024);
+});
+
+it('says which option is wrong', () => {
+  const wrong = { threads: -1, gpu: true } as unknown as RuntimeOptions;
+  expect(() => parseRuntimeConfig(wrong)).toThrow(ConfigError);
+  expect(() => parseRuntimeConfig(wrong)).toThrow(/threads/);
+  expect(() => parseRuntimeConfig(wrong)).toThrow(/"gpu"/);
 });
 
 it('refuses other options once TensorFlow runs in the process', async () => {
