@@ -141,6 +141,21 @@ onEveryBackend((backend) => {
 describe('a variable on tensorflow', () => {
   useBackend('tensorflow');
 
+  it('says so where it went with a backend that was reset, rather than be another one there', async () => {
+    const variableOfNewBackend = async (value: number): Promise<Variable> => {
+      tf.engine().endScope();
+      tf.engine().reset();
+      await tf.setBackend('tensorflow');
+      tf.engine().startScope();
+      return Variable.fromTensor(tf.scalar(value));
+    };
+    const gone = await variableOfNewBackend(1);
+    using other = await variableOfNewBackend(2);
+    using f = compile((v: Variable) => v.read());
+    expect(f(other).dataSync()[0]).toBe(2);
+    expect(() => f(gone)).toThrow('after it was disposed');
+  });
+
   it('says so where it was made on another backend', async () => {
     await tf.setBackend('wasm');
     const variable = Variable.fromTensor(tf.scalar(1));

@@ -29,6 +29,9 @@ type Entry = Eager | Traced;
 
 const isTraced = (entry: Entry): entry is Traced => 'trace' in entry;
 
+// Not by binding: the number of a tensor that went with a backend must not be that of another one's.
+let nextId = 0;
+
 /**
  * The `TFJSBinding` that tfjs-node's kernels call (tfjs-node/src/tfjs_binding.ts), over TensorFlow's C API.
  *
@@ -55,7 +58,6 @@ export class Binding {
   private readonly entries = new Map<number, Entry>();
   private readonly openTraces: Trace[] = [];
   private readonly setters: AttributeSetters;
-  private nextId = 0;
   readonly tensorflow: TensorFlow;
 
   constructor(tensorflow: TensorFlow) {
@@ -279,7 +281,7 @@ export class Binding {
   }
 
   private add(entry: Entry): number {
-    const id = this.nextId++;
+    const id = nextId++;
     this.entries.set(id, entry);
     return id;
   }
