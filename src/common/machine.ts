@@ -20,24 +20,23 @@ export interface Cpu {
 
 /** The processor of this machine. */
 export function readCpu(): Cpu {
+  const known = readInstructionSets();
   return {
     model: cpus()[0]?.model.trim() ?? 'unknown',
     cores: availableParallelism(),
-    instructions: readInstructions(),
+    instructions: known && MATRIX_INSTRUCTIONS.filter((name) => known.includes(name)),
   };
 }
 
-function readInstructions(): string[] | undefined {
+/** Every feature of the processor, as Linux calls them; undefined on other systems. */
+export function readInstructionSets(): string[] | undefined {
   let text: string;
   try {
     text = readFileSync('/proc/cpuinfo', 'utf8');
   } catch {
     return undefined; // Linux only.
   }
-  const line = /^(?:flags|Features)\s*:(.*)$/m.exec(text)?.[1];
-  if (line === undefined) return undefined;
-  const known = new Set(line.trim().split(/\s+/));
-  return MATRIX_INSTRUCTIONS.filter((name) => known.has(name));
+  return /^(?:flags|Features)\s*:(.*)$/m.exec(text)?.[1]?.trim().split(/\s+/);
 }
 
 /** Main memory in bytes; a container's limit counts. */

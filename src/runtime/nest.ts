@@ -1,9 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import { Variable } from './variable.ts';
 
-/** What a compiled function takes and returns: tensors, in records and arrays nested as one likes. */
-export type Nest = unknown;
-
 /** A nested structure whose tensors and variables are taken out: `key` says all the rest of it. */
 export interface Flat {
   tensors: tf.Tensor[];
@@ -20,7 +17,7 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !isTensor(value) && !(value instanceof Variable);
 
 /** Takes the tensors and variables out of a nested structure, depth first. */
-export function flatten(nest: Nest): Flat {
+export function flatten(nest: unknown): Flat {
   const flat: Flat = { tensors: [], variables: [], key: '' };
   const visit = (value: unknown): string => {
     if (isTensor(value)) {

@@ -4,7 +4,7 @@ import { log } from '../common/log.ts';
 import { readCpu } from '../common/machine.ts';
 import { type RuntimeOptions, parseRuntimeConfig } from '../config/runtime.ts';
 import { registerTensorFlowBackend } from './tensorflow/register.ts';
-import { startTensorFlow } from './tensorflow/context.ts';
+import { runningTensorFlow, type TensorFlow } from './tensorflow/context.ts';
 import { BACKEND_NAME } from './tensorflow/tfjsNode.ts';
 
 /** The backend that tfjs computes on. */
@@ -36,10 +36,9 @@ export async function selectBackend(options: RuntimeOptions = {}): Promise<Selec
 
 async function useTensorFlow(options: RuntimeOptions): Promise<SelectedBackend> {
   assertProcessor();
-  // tfjs would print what goes wrong in a factory, and carry on with another backend.
-  const { version, gpu } = startTensorFlow(options);
   registerTensorFlowBackend(options);
   await tf.setBackend(BACKEND_NAME);
+  const { version, gpu } = runningTensorFlow() as TensorFlow;
   return {
     backend: 'tensorflow',
     device: gpu === undefined ? 'CPU' : 'GPU:0',

@@ -64,7 +64,6 @@ function tracedLoop<S>(
     };
   const results = addWhile(
     backend,
-    'whileLoop',
     trace,
     tensors.map((tensor) => backend.idOf(tensor)),
     traced((state) => [checkCondition(cond(state))]),

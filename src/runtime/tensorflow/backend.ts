@@ -26,7 +26,7 @@ export class TensorFlowBackend extends NodeKernelBackend {
   override getInputTensorIds(tensors: tf.TensorInfo[]): number[] {
     if (this.binding.trace === undefined) return super.getInputTensorIds(tensors);
     // tfjs-node passes its Int64Scalar here too, which is no tensor.
-    for (const tensor of tensors) if ('dataId' in tensor) this.materialise(tensor);
+    for (const tensor of tensors) if ('dataId' in tensor) this.materialise(tensor.dataId);
     const ids = super.getInputTensorIds(tensors);
     tensors.forEach((tensor, i) => {
       if (tensor instanceof tf.Variable) this.variables.set(ids[i] as number, tensor as tf.Variable);
@@ -42,7 +42,7 @@ export class TensorFlowBackend extends NodeKernelBackend {
       record.values !== null &&
       this.openTraceOf(dataId) === undefined
     ) {
-      this.materialise({ dataId, shape: record.shape, dtype: 'float32' });
+      this.materialise(dataId);
     }
     return super.readSync(dataId);
   }
@@ -79,7 +79,7 @@ export class TensorFlowBackend extends NodeKernelBackend {
   }
 
   /** Makes a tensor from values that waited for an op to need them: in the trace that was open then, if it still is. */
-  private materialise({ dataId }: tf.TensorInfo): void {
+  private materialise(dataId: tf.DataId): void {
     const record = this.tensorMap.get(dataId);
     if (record.values === null) return;
     const trace = this.openTraceOf(dataId);

@@ -23,6 +23,7 @@ export class OpenFunction {
   readonly trace: Trace;
   readonly name: string;
   private outputs: Symbolic[] = [];
+  private isDefined = false;
 
   constructor(
     private readonly backend: TensorFlowBackend,
@@ -63,6 +64,7 @@ export class OpenFunction {
     const definition = this.trace.finish(this.name, this.outputs);
     c.TFE_ContextAddFunction(context, definition, status);
     check(tensorflow, () => `The traced function ${this.name}`);
+    this.isDefined = true;
     return new DefinedFunction(
       this.backend,
       this.name,
@@ -74,8 +76,10 @@ export class OpenFunction {
     );
   }
 
+  /** Frees the graph, and the functions that it would have called if it came to nothing. */
   [Symbol.dispose](): void {
     this.trace[Symbol.dispose]();
+    if (!this.isDefined) for (const callee of this.trace.callees) callee[Symbol.dispose]();
   }
 }
 

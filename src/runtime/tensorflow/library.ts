@@ -182,6 +182,7 @@ const KOFFI_TYPES = {
   output: TF_OUTPUT,
   outputs: koffi.pointer(TF_OUTPUT),
 } satisfies Record<CType, unknown>;
+type KoffiType = (typeof KOFFI_TYPES)[CType];
 
 /**
  * Opens TensorFlow's libraries.
@@ -208,13 +209,8 @@ export function loadLibrary(folder: string): CApi {
   checkVersion(folder, libraries);
   const functions = Object.entries(PROTOTYPES).map(([name, [result, ...parameters]]) => {
     const types = parameters.map((type) => KOFFI_TYPES[type]);
-    for (const library of libraries) {
-      try {
-        return [name, library.func(name, KOFFI_TYPES[result], types)] as const;
-      } catch {
-        // The function is in the other library.
-      }
-    }
+    const found = findFunction(libraries, name, KOFFI_TYPES[result], types);
+    if (found !== undefined) return [name, found] as const;
     throw new BackendError(
       `TensorFlow in ${folder} lacks the C function ${name}, so it is not a version that finer1 can use. ` +
         'Unset FINER1_TENSORFLOW and run `finer1 setup`.',
@@ -251,20 +247,30 @@ function withoutGreeting<T>(load: () => T): T {
 }
 const GREETING = /^(WARNING: All log messages before absl::InitializeLog|I\d{4} ).*\n/gm;
 
-function checkVersion(folder: string, libraries: LibraryHandle[]): void {
+/* A C function from whichever of the libraries has it. */
+function findFunction(
+  libraries: readonly LibraryHandle[],
+  name: string,
+  result: KoffiType,
+  parameters: KoffiType[],
+): ReturnType<LibraryHandle['func']> | undefined {
   for (const library of libraries) {
-    let version: unknown;
     try {
-      version = library.func('TF_Version', 'str', [])();
+      return library.func(name, result, parameters);
     } catch {
-      continue; // The function is in the other library.
+      // It is in the other library.
     }
-    if (version === TENSORFLOW_VERSION) return;
-    throw new BackendError(
-      `TensorFlow in ${folder} is ${String(version)}; finer1 needs ${TENSORFLOW_VERSION}. Install that version ` +
-        'there, or unset FINER1_TENSORFLOW and run `finer1 setup`.',
-    );
   }
+  return undefined;
+}
+
+function checkVersion(folder: string, libraries: readonly LibraryHandle[]): void {
+  const version = findFunction(libraries, 'TF_Version', 'str', [])?.() as string | undefined;
+  if (version === undefined || version === TENSORFLOW_VERSION) return;
+  throw new BackendError(
+    `TensorFlow in ${folder} is ${version}; finer1 needs ${TENSORFLOW_VERSION}. Install that version ` +
+      'there, or unset FINER1_TENSORFLOW and run `finer1 setup`.',
+  );
 }
 
 /** Sets a variable of the process's own environment, which TensorFlow reads (a worker's `process.env` is a copy). */

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, statfsSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { accessSync, constants, existsSync, mkdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheFolder } from '../../common/files.ts';
+import { readCpu, readInstructionSets } from '../../common/machine.ts';
 import type { RuntimeConfig } from '../../config/runtime.ts';
 import { setProcessVariable, TENSORFLOW_VERSION } from './library.ts';
 import { encodeMessage, type Field } from './protobuf.ts';
@@ -48,9 +48,7 @@ function useXlaCache(folder: string): void {
 
 /** Where XLA keeps what it compiles: machine code, so a cache folder that several machines share keeps them apart. */
 export function xlaCacheFolder(): string {
-  const cpuinfo = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
-  const flags = /^flags.*$/m.exec(cpuinfo)?.[0] ?? '';
-  const machine = [TENSORFLOW_VERSION, cpus()[0]?.model ?? '', flags].join();
+  const machine = [TENSORFLOW_VERSION, readCpu().model, ...(readInstructionSets() ?? [])].join();
   return join(cacheFolder(), 'xla', createHash('sha256').update(machine).digest('hex').slice(0, 16));
 }
 

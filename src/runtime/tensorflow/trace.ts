@@ -1,5 +1,5 @@
 import { BackendError } from '../../common/errors.ts';
-import { type Attribute, graphSetters, setAttribute } from './attributes.ts';
+import { type Attribute, type AttributeSetters, graphSetters, setAttribute } from './attributes.ts';
 import { callerLine } from './callerLine.ts';
 import { check, type TensorFlow } from './context.ts';
 import { describe, DType, dtypeName } from './dtypes.ts';
@@ -26,6 +26,7 @@ export class Trace {
   /** Functions that nodes of this one call: they have to live as long as it does. */
   readonly callees: Disposable[] = [];
   private readonly graph: Pointer;
+  private readonly setters: AttributeSetters;
   private readonly inputs: Symbolic[] = [];
   /* By variable: the node that wrote it last, and those that have read it since. */
   private readonly lastWrite = new Map<string, Pointer>();
@@ -42,6 +43,7 @@ export class Trace {
     readonly xla: boolean,
   ) {
     this.graph = tensorflow.c.TF_NewGraph();
+    this.setters = graphSetters(tensorflow.c);
   }
 
   /** Adds an input of the function. Inputs come in the order in which they were added. */
@@ -93,8 +95,7 @@ export class Trace {
     const { c, status } = this.tensorflow;
     const description = this.newNode(op);
     this.addInputs(op, description, attributes, inputs);
-    const set = graphSetters(c);
-    for (const attribute of attributes) setAttribute(set, description, attribute);
+    for (const attribute of attributes) setAttribute(this.setters, description, attribute);
     const variables = inputs.filter((input) => input.dtype === DType.RESOURCE).map(variableKey);
     for (const node of variables.flatMap((variable) => this.nodesBefore(op, variable))) {
       c.TF_AddControlInput(description, node);

@@ -1,7 +1,7 @@
-import { type Attribute, AttrType, intAttribute } from './attributes.ts';
+import { type Attribute, AttrType, intAttribute, typeAttribute } from './attributes.ts';
 import type { TensorFlowBackend } from './backend.ts';
 import type { TensorMetadata } from './binding.ts';
-import { type Body, type DefinedFunction, OpenFunction, type TensorSpec } from './function.ts';
+import { type Body, OpenFunction, type TensorSpec } from './function.ts';
 import type { Trace } from './trace.ts';
 
 /**
@@ -15,7 +15,6 @@ import type { Trace } from './trace.ts';
  */
 export function addWhile(
   backend: TensorFlowBackend,
-  name: string,
   trace: Trace,
   state: readonly number[],
   cond: Body,
@@ -23,32 +22,32 @@ export function addWhile(
 ): TensorMetadata[] {
   const { binding } = backend;
   const specs: TensorSpec[] = state.map((id) => binding.describe(id));
-  using openCond = new OpenFunction(backend, `${name}_cond`, trace.xla);
-  using openBody = new OpenFunction(backend, `${name}_body`, trace.xla);
+  using openCond = new OpenFunction(backend, 'whileLoop_cond', trace.xla);
+  using openBody = new OpenFunction(backend, 'whileLoop_body', trace.xla);
   openCond.run(specs, [], cond);
   openBody.run(specs, openCond.trace.captures.keys(), body);
   for (const id of openBody.trace.captures.keys()) binding.symbolOf(id, openCond.trace);
   openBody.addOutputs(openBody.trace.captures.values());
 
-  const functions = [openCond, openBody].map((open) => open.define());
+  const [condName, bodyName] = [openCond, openBody].map((open) => {
+    const definition = open.define();
+    definition.giveTo(trace);
+    return definition.name;
+  }) as [string, string];
   const captured = [...openBody.trace.captures.keys()];
   const inputs = [...state, ...captured];
   const types = inputs.map((id) => binding.describe(id).dtype);
   const attributes: Attribute[] = [
-    { name: 'T', type: AttrType.TYPE, value: types },
+    typeAttribute('T', types),
     {
       name: 'output_shapes',
       type: AttrType.SHAPE,
       value: inputs.map((id) => [...binding.describe(id).shape]),
     },
     intAttribute('parallel_iterations', 10),
-    ...['cond', 'body'].map((attribute, i) => ({
-      name: attribute,
-      type: AttrType.FUNCTION,
-      value: (functions[i] as DefinedFunction).name,
-    })),
+    { name: 'cond', type: AttrType.FUNCTION, value: condName },
+    { name: 'body', type: AttrType.FUNCTION, value: bodyName },
   ];
-  for (const definition of functions) definition.giveTo(trace);
   const results = binding.executeOp('While', attributes, inputs, inputs.length);
   for (const { id } of results.slice(state.length)) binding.deleteTensor(id);
   return results.slice(0, state.length);

@@ -1,20 +1,10 @@
 import { existsSync } from 'node:fs';
-import {
-  mkdir,
-  mkdtemp,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  statfs,
-  writeFile,
-} from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { BackendError, messageOf } from '../../../common/errors.ts';
 import { cacheFolder } from '../../../common/files.ts';
 import { log } from '../../../common/log.ts';
+import { readFreeDisk } from '../../../common/machine.ts';
 import { withCacheLock } from './cacheLock.ts';
 import { fetchWheel } from './fetch.ts';
 import { type Flavour, installedFolder } from '../locate.ts';
@@ -112,10 +102,10 @@ async function checkSpace(cache: string, wheels: readonly Wheel[]): Promise<void
   const needed =
     sum(wheels.map((wheel) => wheel.unpackedBytes)) +
     2 * Math.max(...wheels.map((wheel) => wheel.downloadBytes));
-  const { bavail, bsize } = await statfs(cache);
-  if (bavail * bsize >= needed) return;
+  const free = await readFreeDisk(cache);
+  if (free >= needed) return;
   throw new BackendError(
-    `TensorFlow needs ${gib(needed)} while it is installed, but the disk of ${cache} has ${gib(bavail * bsize)} ` +
+    `TensorFlow needs ${gib(needed)} while it is installed, but the disk of ${cache} has ${gib(free)} ` +
       'left. Free some space, or set FINER1_CACHE to a folder on another disk.',
   );
 }
