@@ -1,1 +1,1 @@
-export { BackendError, CheckpointError, ConfigError } from './common/errors.ts';
+export { BackendError, CheckpointError, ConfigError, DataError } from './common/errors.ts';

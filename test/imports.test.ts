@@ -11,16 +11,24 @@ const ALLOWED: Record<string, readonly string[]> = {
   common: [],
   config: ['common'],
   runtime: ['common', 'config'],
+  data: ['common', 'config'],
   ops: ['common', 'config', 'runtime'],
-  cli: ['common', 'config', 'runtime'],
+  model: ['common', 'config', 'runtime', 'ops'],
+  train: ['common', 'config', 'runtime', 'ops', 'model'],
+  api: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train'],
+  cli: ['common', 'config', 'data', 'runtime', 'api'],
 };
 /* Packages that only these folders know. */
 const ONLY_IN: Record<string, RegExp> = {
   koffi: /^runtime\/tensorflow\//,
-  '@tensorflow/tfjs': /^(runtime|ops|cli)\//,
+  '@tensorflow/tfjs': /^(runtime|ops|model|train|api|cli)\//,
   '@tensorflow/tfjs-node-gpu': /^runtime\/tensorflow\/tfjsNode\.ts$/,
   '@tensorflow/tfjs-backend-wasm': /^runtime\//,
   yargs: /^cli\//,
+  sharp: /^data\//,
+  '@huggingface/tokenizers': /^data\//,
+  '@huggingface/jinja': /^data\//,
+  '@huggingface/hub': /^data\//,
 };
 
 const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));

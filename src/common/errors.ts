@@ -13,6 +13,11 @@ export class CheckpointError extends Error {
   override readonly name = 'CheckpointError';
 }
 
+/** A row, picture or text of the user's data has to be changed. */
+export class DataError extends Error {
+  override readonly name = 'DataError';
+}
+
 /** The runtime (TensorFlow, wasm, a device) is missing, or refused what it was given. */
 export class BackendError extends Error {
   override readonly name = 'BackendError';
