@@ -22,7 +22,7 @@ def case(op, function, *shapes):
 
 
 def attention(q, k, v):
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=q.shape[1] != k.shape[1])
 
 
 cases = [
@@ -30,6 +30,9 @@ cases = [
     case("swiglu", lambda g, u: F.silu(g) * u, (3, 17), (3, 17)),
     # Lengths that the chunks of queries divide, do not divide, and are more than.
     *[case("causalAttention", attention, *[(2, 3, length, 8)] * 3) for length in (12, 10, 3, 2)],
+    # Two query heads for a key head; and so long that the backward pass computes the weights again.
+    case("causalAttention", attention, (2, 4, 9, 6), (2, 2, 9, 6), (2, 2, 9, 6)),
+    case("causalAttention", attention, (1, 2, 1027, 1), (1, 1, 1027, 1), (1, 1, 1027, 1)),
 ]
 path = Path(__file__).parent.parent / "ops" / "model_ops.json"
 path.parent.mkdir(exist_ok=True)
