@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { CheckpointError } from '../common/errors.ts';
 
 const positive = z.int().positive();
 
@@ -100,4 +101,102 @@ export interface ModelConfig {
   visionEndTokenId: number;
   /** undefined where the file does not say */
   tieWordEmbeddings: boolean | undefined;
+}
+
+/**
+ * Reads `config.json` in either form.
+ * @param json its parsed content
+ * @param file for messages
+ * @throws CheckpointError that names the file and each field that is wrong
+ */
+export function parseModelConfig(json: unknown, file: string): ModelConfig {
+  const isObject = typeof json === 'object' && json !== null;
+  const type = isObject && 'model_type' in json ? json.model_type : undefined;
+  if (type !== 'qwen2_5_vl') {
+    throw new CheckpointError(
+      `${file}: model_type is ${JSON.stringify(type)}, but only qwen2_5_vl works (Qwen2.5-VL, Fine-R1).`,
+    );
+  }
+  const result = (isObject && 'text_config' in json ? nestedSchema : flatSchema).safeParse(json);
+  if (!result.success) throw new CheckpointError(`${file} is wrong:\n${z.prettifyError(result.error)}`);
+  const { data } = result;
+  const text = textConfig(
+    'text_config' in data ? (data.text_config as TextFields) : (data as TextFields),
+    file,
+  );
+  const vision = visionConfig(data.vision_config, text, file);
+  return {
+    vision,
+    text,
+    imageTokenId: data.image_token_id,
+    videoTokenId: data.video_token_id,
+    visionStartTokenId: data.vision_start_token_id,
+    visionEndTokenId: data.vision_end_token_id,
+    tieWordEmbeddings: data.tie_word_embeddings,
+  };
+}
+
+type TextFields = z.infer<typeof textSchema>;
+
+const DEFAULT_ROPE_THETA = 1e6;
+const DEFAULT_CHANNELS = 3;
+
+function textConfig(fields: TextFields, file: string): TextConfig {
+  const rope = fields.rope_parameters ?? fields.rope_scaling;
+  const headDim = fields.hidden_size / fields.num_attention_heads;
+  const [time = 0, rows = 0, columns = 0] = rope?.mrope_section ?? [];
+  assertConfig(
+    headDim % 2 === 0,
+    `${file}: hidden_size ${fields.hidden_size} is not an even multiple of num_attention_heads ` +
+      `${fields.num_attention_heads}.`,
+  );
+  assertConfig(
+    fields.num_attention_heads % fields.num_key_value_heads === 0,
+    `${file}: num_attention_heads ${fields.num_attention_heads} is no multiple of num_key_value_heads ` +
+      `${fields.num_key_value_heads}.`,
+  );
+  assertConfig(
+    time + rows + columns === headDim / 2,
+    `${file}: mrope_section [${[time, rows, columns].join(', ')}] has to add up to half a head, ${headDim / 2}.`,
+  );
+  return {
+    hiddenSize: fields.hidden_size,
+    numLayers: fields.num_hidden_layers,
+    numHeads: fields.num_attention_heads,
+    numKeyValueHeads: fields.num_key_value_heads,
+    headDim,
+    intermediateSize: fields.intermediate_size,
+    vocabSize: fields.vocab_size,
+    rmsNormEps: fields.rms_norm_eps,
+    ropeTheta: rope?.rope_theta ?? fields.rope_theta ?? DEFAULT_ROPE_THETA,
+    mropeSection: [time, rows, columns],
+  };
+}
+
+function visionConfig(fields: z.infer<typeof visionSchema>, text: TextConfig, file: string): VisionConfig {
+  assertConfig(
+    fields.out_hidden_size === text.hiddenSize,
+    `${file}: vision_config.out_hidden_size ${fields.out_hidden_size} is not the decoder's hidden_size ${text.hiddenSize}.`,
+  );
+  assertConfig(
+    (fields.hidden_size / fields.num_heads) % 4 === 0,
+    `${file}: vision_config.hidden_size ${fields.hidden_size} over num_heads ${fields.num_heads} is no multiple of 4.`,
+  );
+  return {
+    depth: fields.depth,
+    hiddenSize: fields.hidden_size,
+    intermediateSize: fields.intermediate_size,
+    numHeads: fields.num_heads,
+    inChannels: fields.in_channels ?? fields.in_chans ?? DEFAULT_CHANNELS,
+    outHiddenSize: fields.out_hidden_size,
+    patchSize: fields.patch_size,
+    spatialMergeSize: fields.spatial_merge_size,
+    temporalPatchSize: fields.temporal_patch_size,
+    windowSize: fields.window_size,
+    fullAttentionBlocks: fields.fullatt_block_indexes,
+  };
+}
+
+function assertConfig(holds: boolean, message: string): void {
+  if (!holds) throw new CheckpointError(`${message} Is it the config.json of this checkpoint?`);
 }

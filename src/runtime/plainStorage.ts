@@ -36,6 +36,10 @@ export class PlainStorage implements VariableStorage {
     return this.tensor.clone();
   }
 
+  gather(indices: tf.Tensor): tf.Tensor {
+    return tf.gather(this.tensor, indices);
+  }
+
   assign(value: tf.Tensor): void {
     const before = this.tensor;
     this.tensor = keepRounded(value, this.dtype);

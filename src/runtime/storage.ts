@@ -6,6 +6,7 @@ export type VariableDType = 'float32' | 'bfloat16' | 'float16' | 'int32';
 /** Where a variable's elements are, on one backend. */
 export interface VariableStorage {
   read(): tf.Tensor;
+  gather(indices: tf.Tensor): tf.Tensor;
   assign(value: tf.Tensor): void;
   assignSlice(value: tf.Tensor, begin: readonly number[] | tf.Tensor1D): void;
   dispose(): void;

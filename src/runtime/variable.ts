@@ -78,6 +78,16 @@ export class Variable implements Stored, Disposable {
   }
 
   /**
+   * Rows of the value now, without reading all of it: those of an embedding, say. No gradient flows.
+   *
+   * @param indices int32, of any shape, from 0 to the number of rows - 1
+   * @returns `[...indices.shape, ...shape.slice(1)]`, float32 (or int32)
+   */
+  gather(indices: tf.Tensor): tf.Tensor {
+    return this.storage.gather(indices);
+  }
+
+  /**
    * Sets the whole value; it is rounded to the variable's dtype.
    * @throws ConfigError if the shapes differ
    */

@@ -96,6 +96,21 @@ export class ResourceStorage implements VariableStorage {
     return rawOps(this.backend, ({ op }) => cast(op, this.readRaw(op), DTYPES[this.dtype], dtype));
   }
 
+  gather(indices: tf.Tensor): tf.Tensor {
+    const dtype = this.dtype === 'int32' ? DType.INT32 : DType.FLOAT;
+    const attributes = [
+      intAttribute('batch_dims', 0),
+      boolAttribute('validate_indices', true),
+      typeAttribute('dtype', DTYPES[this.dtype]),
+      typeAttribute('Tindices', DType.INT32),
+    ];
+    const shape = [...indices.shape, ...this.shape.slice(1)];
+    return rawOps(this.backend, ({ op }) => {
+      const rows = op('ResourceGather', attributes, [this.id, this.backend.idOf(indices)], shape);
+      return cast(op, rows, DTYPES[this.dtype], dtype);
+    });
+  }
+
   /** Reads the value in the type in which it is kept; returns its number. */
   readRaw(op: RawOp): number {
     return op('ReadVariableOp', [typeAttribute('dtype', DTYPES[this.dtype])], [this.id], this.shape);

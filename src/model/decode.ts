@@ -1,0 +1,169 @@
+import * as tf from '@tensorflow/tfjs';
+import { type SampleOptions, sampleTokens } from '../ops/sample.ts';
+import { whileLoop } from '../runtime/index.ts';
+import { cachedLayer, type DecodeStep, type LayerCache, type Rotary, textRotaryAt } from './decoder.ts';
+import type { CompiledFunctions, FlatParameters } from './functions.ts';
+import type { TextModel } from './textModel.ts';
+
+/** The state of a batch that is being generated, on the device. Row b's prompt fills the slots below `lengths[b]`. */
+export interface DecodeState {
+  /** int32 `[B]`: the token that each row goes on from */
+  token: tf.Tensor;
+  /** bool `[B]`: rows that need no more tokens */
+  done: tf.Tensor;
+  /** int32 `[B]`: its position */
+  position: tf.Tensor;
+  /** int32 scalar: the slot that it is written to */
+  slot: tf.Tensor;
+  /** int32 scalar: the slots from here on hold what was generated */
+  generatedFrom: tf.Tensor;
+  /** int32 `[B]`: slots of the prompt */
+  lengths: tf.Tensor;
+  /** int32 `[B, 2]`: random keys of the rows; the position of the token to draw is added */
+  keys: tf.Tensor;
+  /** `[B, V]`: 1 where a token occurs in the row, for the repetition penalty; else a scalar */
+  seen: tf.Tensor;
+}
+
+/** What the next tokens are chosen by. */
+export interface Choice extends SampleOptions {
+  /** A row that has drawn one of these does not need the next token. */
+  stopTokens: readonly number[];
+}
+
+/** Chosen tokens (int32) and their log-probabilities, `[B, n]`. */
+export type Chosen = {
+  tokens: tf.Tensor;
+  logProbs: tf.Tensor;
+};
+
+/** The functions that generate, compiled over a model's parameters. */
+export type Decoder = ReturnType<typeof createDecoder>;
+
+/** Makes the functions that generate token after token over a cache. */
+export function createDecoder(model: TextModel, { compiled, fused }: CompiledFunctions) {
+  const { context, layers, embedding } = model;
+
+  const cached = (
+    flat: FlatParameters,
+    cache: LayerCache,
+    x_B1H: tf.Tensor,
+    rotary: Rotary,
+    step: DecodeStep,
+  ): tf.Tensor => cachedLayer(model.tree(flat), cache, x_B1H, rotary, step, context);
+  // One row is fastest under XLA, which reads 16-bit weights at memory speed; several are as a graph.
+  const layerOfOneRow = compiled('cachedLayer', cached, { xla: true });
+  const layerOfRows = compiled('cachedLayer', cached);
+
+  const prepare = compiled('decodeStep', (tables: Rotary, state: DecodeState, slots: number) => ({
+    x_B1H: embedding.gather(state.token.expandDims(1)),
+    rotary: textRotaryAt(tables, state.position),
+    bias: seenSlots(state, slots),
+  }));
+
+  /* Logits [B, V] of the token after `state.token`, which is added to the cache. */
+  const next = (caches: readonly LayerCache[], tables: Rotary, state: DecodeState): tf.Tensor => {
+    const layer = (state.token.shape[0] as number) === 1 ? layerOfOneRow : layerOfRows;
+    const slots = (caches[0] as LayerCache).k.shape[2] as number;
+    const { x_B1H, rotary, bias } = prepare(tables, state, slots);
+    let x = x_B1H;
+    layers.forEach((flat, i) => {
+      const step: DecodeStep = { slot: state.slot as tf.Scalar, bias };
+      const y = layer(flat, caches[i] as LayerCache, x, rotary, step);
+      x.dispose();
+      x = y;
+    });
+    const logits = model.logits(x.reshape([x.shape[0] as number, -1]));
+    tf.dispose([x, rotary.cos, rotary.sin, bias]);
+    return logits;
+  };
+
+  /* The choice of a token for each row, from logits [B, V]. */
+  const choose = compiled('choose', chooseTokens, { xla: true });
+
+  /* Up to `count` tokens, in one function. Ends early where every row has drawn a stop token. */
+  const nextMany = compiled(
+    'decode',
+    (
+      caches: readonly LayerCache[],
+      tables: Rotary,
+      start: DecodeState,
+      choice: Choice,
+      count: number,
+    ): Chosen => {
+      const rows = start.token.shape[0] as number;
+      const column = tf.range(0, count, 1, 'int32');
+      const { tokens, logProbs } = whileLoop(
+        ({ i, done }) => i.less(count).logicalAnd(done.all().logicalNot()),
+        ({ i, token, done, seen, tokens, logProbs }) => {
+          const state = {
+            ...start,
+            token,
+            seen,
+            position: start.position.add(i),
+            slot: start.slot.add(i),
+          };
+          const chosen = chooseTokens(next(caches, tables, state), state, choice, undefined);
+          const token_B = chosen.tokens.reshape([rows]);
+          const at = column.equal(i);
+          return {
+            i: i.add(tf.scalar(1, 'int32')),
+            token: token_B,
+            done: done.logicalOr(isOneOf(token_B, choice.stopTokens)),
+            seen: noteSeen(seen, token_B, choice),
+            tokens: tf.where(at, chosen.tokens, tokens),
+            logProbs: tf.where(at, chosen.logProbs, logProbs),
+          };
+        },
+        {
+          i: tf.scalar(0, 'int32') as tf.Tensor,
+          token: start.token,
+          done: start.done,
+          seen: start.seen,
+          tokens: tf.zeros([rows, count], 'int32'),
+          logProbs: tf.zeros([rows, count]),
+        },
+      );
+      return { tokens, logProbs };
+    },
+    { xla: true },
+  );
+
+  return { next, choose, nextMany: fused ? nextMany : undefined };
+}
+
+function chooseTokens(
+  logits_BV: tf.Tensor,
+  { keys, slot, generatedFrom, seen }: DecodeState,
+  choice: Choice,
+  bias_BV: tf.Tensor | undefined,
+): Chosen {
+  // The token to draw is the one after the slot's.
+  const count = slot.sub(generatedFrom).reshape([1]);
+  const step = tf.concat([tf.zeros([1], 'int32'), count]);
+  const { tokens, logProbs } = sampleTokens(logits_BV, choice, keys.add(step), seen, bias_BV);
+  return { tokens: tokens.expandDims(1), logProbs: logProbs.expandDims(1) };
+}
+
+/** Adds tokens (int32 `[B]`) to those that the repetition penalty knows. */
+export function noteSeen(seen: tf.Tensor, tokens: tf.Tensor, { repetitionPenalty }: Choice): tf.Tensor {
+  if (repetitionPenalty === 1) return seen;
+  const vocabulary = tf.range(0, seen.shape[1] as number, 1, 'int32');
+  return tf.maximum(seen, vocabulary.equal(tokens.expandDims(1)).toFloat());
+}
+
+function isOneOf(tokens: tf.Tensor, ids: readonly number[]): tf.Tensor {
+  if (ids.length === 0) return tf.zerosLike(tokens).toBool();
+  return tokens
+    .expandDims(1)
+    .equal(tf.tensor1d([...ids], 'int32'))
+    .any(1);
+}
+
+/* [B, 1, 1, S]: 0 at the slots of each row's prompt and of what was generated, the one that is written now included. */
+function seenSlots({ lengths, slot, generatedFrom }: DecodeState, slots: number): tf.Tensor {
+  const slots_S = tf.range(0, slots, 1, 'int32');
+  const ofPrompt = slots_S.less(lengths.expandDims(1));
+  const generated = slots_S.greaterEqual(generatedFrom).logicalAnd(slots_S.lessEqual(slot));
+  return tf.where(ofPrompt.logicalOr(generated), 0, -1e9).reshape([-1, 1, 1, slots]);
+}

@@ -1,0 +1,94 @@
+import * as tf from '@tensorflow/tfjs';
+import { compile, Variable, type VariableDType } from '../runtime/index.ts';
+import type { LayerCache } from './decoder.ts';
+
+/**
+ * The keys and values of a batch, `[B, K, S, D]` for each layer. A row's prompt lies in the slots from 0 on; what is
+ * generated goes to the same slots for all rows, behind the longest prompt.
+ */
+export interface KvCache {
+  layers: readonly LayerCache[];
+  /** B */
+  rows: number;
+  /** S */
+  slots: number;
+}
+
+/* Takes rows (int32 [B]) of keys or values, and makes room for as many slots as asked for. */
+const rearrange = compile(
+  (x_BKSD: tf.Tensor, rows: tf.Tensor, slots: number) => {
+    const picked = x_BKSD.gather(rows);
+    const more = slots - (x_BKSD.shape[2] as number);
+    if (more <= 0) return picked.slice([0, 0, 0, 0], [-1, -1, slots, -1]);
+    return tf.pad(picked, [[0, 0], [0, 0], [0, more], [0, 0]]); // prettier-ignore
+  },
+  { name: 'rearrange', xla: false },
+);
+
+/**
+ * Makes a cache of what a prefill computed.
+ * @param layers `[P, K, L, D]`; freed
+ * @param rows for each row of the cache, the row of the prefill that it begins with
+ */
+export function cacheOf(
+  layers: readonly { k: tf.Tensor; v: tf.Tensor }[],
+  rows: readonly number[],
+  slots: number,
+  dtype: VariableDType,
+): KvCache {
+  return {
+    rows: rows.length,
+    slots,
+    layers: mapLayers(layers, rows, slots, (tensor) => tensor, dtype),
+  };
+}
+
+/**
+ * The same cache for some of its rows, and for more slots; the one that is given is freed.
+ * @param rows rows to keep
+ */
+export function rearrangeCache(cache: KvCache, rows: readonly number[], slots: number): KvCache {
+  const dtype = cache.layers[0]?.k.dtype ?? 'float32';
+  return {
+    rows: rows.length,
+    slots,
+    layers: mapLayers(cache.layers, rows, slots, (variable) => variable.read(), dtype),
+  };
+}
+
+/** Frees a cache. */
+export function disposeCache({ layers }: KvCache): void {
+  for (const { k, v } of layers) {
+    k.dispose();
+    v.dispose();
+  }
+}
+
+function mapLayers<T extends Variable | tf.Tensor>(
+  layers: readonly { k: T; v: T }[],
+  rows: readonly number[],
+  slots: number,
+  read: (part: T) => tf.Tensor,
+  dtype: VariableDType,
+): LayerCache[] {
+  using index = held(tf.tensor1d([...rows], 'int32'));
+  return layers.map((layer) => {
+    const [k, v] = (['k', 'v'] as const).map((part) => {
+      const made: Variable[] = [];
+      tf.tidy(() => {
+        const value = rearrange(read(layer[part]), index.tensor, slots);
+        made.push(Variable.fromTensor(value, { dtype, name: 'cache' }));
+      });
+      layer[part].dispose();
+      return made[0];
+    });
+    return { k, v } as LayerCache;
+  });
+}
+
+const held = (tensor: tf.Tensor): { tensor: tf.Tensor } & Disposable => ({
+  tensor,
+  [Symbol.dispose]: () => {
+    tensor.dispose();
+  },
+});

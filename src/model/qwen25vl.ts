@@ -1,0 +1,193 @@
+import * as tf from '@tensorflow/tfjs';
+import type { ModelConfig } from '../config/model.ts';
+import type { Compute, Variable, VariableDType } from '../runtime/index.ts';
+import { createDecoder, type Decoder } from './decode.ts';
+import { createFunctions } from './functions.ts';
+import type { Prefilled } from './generationBatch.ts';
+import { layOutText, type ModelInputs, rowsOf, type TextBatch } from './inputs.ts';
+import type { GridThw, Row } from './positions.ts';
+import { createTextModel, type ImageFeatures, type TextInputs, type TextModel } from './textModel.ts';
+import { layOutImages, type VisionGroup } from './visionLayout.ts';
+import { createVisionModel, type GroupInputs, type VisionModel } from './visionModel.ts';
+
+/** A Qwen2.5-VL: its parameters, and its parts as compiled functions over them. */
+export interface Qwen25VL extends Disposable {
+  config: ModelConfig;
+  /** by their released names; an adapter's beside them */
+  parameters: ReadonlyMap<string, Variable>;
+  /** of the KV cache */
+  cacheDType: VariableDType;
+  text: TextModel;
+  decoder: Decoder;
+  vision: VisionModel;
+}
+
+/** Up to so many parameters, a whole pass is one function; beyond, a function a layer keeps memory and tracing small. */
+const FUSED_PARAMETERS = 1e8;
+
+/**
+ * Makes a model over parameters, which stay the caller's.
+ *
+ * @param compute bfloat16 rounds what is multiplied, where that is faster
+ * @param loraScaling alpha / r of an adapter among the parameters
+ */
+export function createQwen25VL(
+  config: ModelConfig,
+  parameters: ReadonlyMap<string, Variable>,
+  { compute, loraScaling = 1 }: { compute: Compute; loraScaling?: number },
+): Qwen25VL {
+  const count = [...parameters.values()].reduce(
+    (sum, { shape }) => sum + tf.util.sizeFromShape([...shape]),
+    0,
+  );
+  const functions = createFunctions(count <= FUSED_PARAMETERS);
+  const text = createTextModel(config, parameters, functions, { compute, loraScaling });
+  return {
+    config,
+    parameters,
+    cacheDType: compute === 'bfloat16' ? 'bfloat16' : 'float32',
+    text,
+    decoder: createDecoder(text, functions),
+    vision: createVisionModel(config, parameters, functions, compute, loraScaling),
+    [Symbol.dispose]: () => {
+      functions.dispose();
+      text[Symbol.dispose]();
+    },
+  };
+}
+
+/** Images as the decoder takes them. */
+export interface EncodedImages extends Disposable {
+  /** `[F, H]`; none without images */
+  features: tf.Tensor | undefined;
+  /** for each image, the rows of `features` that its tokens take */
+  rows: readonly Int32Array[];
+}
+
+/** Encodes the images of some inputs. */
+export function encodeImages(model: Qwen25VL, { pixelValues, imageGridThw }: ModelInputs): EncodedImages {
+  const grids = imageGridThw as unknown as GridThw[];
+  const { groups, featureRows } = layOutImages(grids, model.config.vision);
+  const features =
+    pixelValues === null || groups.length === 0
+      ? undefined
+      : tf.tidy(() => {
+          const width = model.vision.patchEmbed.shape.slice(1).reduce((product, dim) => product * dim, 1);
+          const pixels = tf.tensor2d(pixelValues, [pixelValues.length / width, width]);
+          const parts = groups.map((group) => {
+            const { windows, windowPatches } = group;
+            return model.vision.encode(pixels, groupInputs(group), { windows, windowPatches });
+          });
+          return parts.length === 1 ? (parts[0] as tf.Tensor) : tf.concat(parts);
+        });
+  return {
+    features,
+    rows: featureRows,
+    [Symbol.dispose]: () => {
+      features?.dispose();
+    },
+  };
+}
+
+/** A group of the layout, on the device. */
+export function groupInputs({ patchRows, cos, sin, keyBias }: VisionGroup): GroupInputs {
+  const rows = patchRows.length;
+  return {
+    patchRows: tf.tensor1d(patchRows, 'int32'),
+    cos: tf.tensor2d(cos, [rows, cos.length / rows]),
+    sin: tf.tensor2d(sin, [rows, sin.length / rows]),
+    ...(keyBias && { keyBias: tf.tensor1d(keyBias) }),
+  };
+}
+
+/**
+ * A batch on the device.
+ * @param owners for each row, the prompt (of those whose images were encoded) that its images belong to
+ */
+export function deviceInputs(
+  model: Qwen25VL,
+  rows: readonly Row[],
+  batch: TextBatch,
+  images: EncodedImages,
+  owners: readonly number[] = rows.map((_, b) => b),
+): TextInputs {
+  const { ids, positions, rows: count, length } = batch;
+  return {
+    ids: tf.tensor2d(ids, [count, length], 'int32'),
+    positions: tf.tensor3d(positions, [3, count, length], 'int32'),
+    ...(images.features && { images: imageFeatures(model, rows, batch, images, images.features, owners) }),
+  };
+}
+
+function imageFeatures(
+  { config }: Qwen25VL,
+  rows: readonly Row[],
+  { length, rows: count }: TextBatch,
+  images: EncodedImages,
+  features: tf.Tensor,
+  owners: readonly number[],
+): ImageFeatures {
+  const source = Int32Array.from({ length: count * length }, (_, i) => i);
+  // The first image of each prompt; rows of one prompt have the same images.
+  const firsts = new Map<number, number>();
+  let next = 0;
+  rows.forEach(({ ids, grids }, b) => {
+    const owner = owners[b] as number;
+    const first = firsts.get(owner) ?? next;
+    if (!firsts.has(owner)) next += grids.length;
+    firsts.set(owner, first);
+    const places = grids.flatMap((_, i) => [...(images.rows[first + i] as Int32Array)]);
+    let used = 0;
+    ids.forEach((id, at) => {
+      if (id === config.imageTokenId) source[b * length + at] = count * length + (places[used++] as number);
+    });
+  });
+  return { features, source: tf.tensor1d(source, 'int32') };
+}
+
+/** Runs prompts through the decoder: the logits of each one's last token, and all keys and values. */
+export function prefill(model: Qwen25VL, inputs: ModelInputs): { batch: TextBatch; prefilled: Prefilled } {
+  const rows = rowsOf(inputs, model.config);
+  const batch = layOutText(rows, model.config);
+  using images = encodeImages(model, inputs);
+  const prefilled = tf.tidy(() => {
+    const last = rows.map(({ ids }, b) => b * batch.length + ids.length - 1);
+    return model.text.prefill(
+      deviceInputs(model, rows, batch, images),
+      model.text.tables(Math.max(...batch.next)),
+      tf.tensor1d(last, 'int32'),
+    );
+  });
+  return { batch, prefilled };
+}
+
+/** Logits of every token, `[B, L, V]` with zeros at padding: for small inputs. */
+export async function logits(
+  model: Qwen25VL,
+  inputs: ModelInputs,
+): Promise<{ data: Float32Array; shape: [number, number, number] }> {
+  const rows = rowsOf(inputs, model.config);
+  const batch = layOutText(rows, model.config);
+  using images = encodeImages(model, inputs);
+  const places = inputs.attentionMask.flatMap((mask, b) => {
+    let at = 0;
+    return mask.flatMap((attended, l) =>
+      attended === 0 ? [] : [{ from: b * batch.length + at++, to: b * mask.length + l }],
+    );
+  });
+  const values = tf.tidy(() => {
+    const tables = model.text.tables(Math.max(...batch.next));
+    const hidden = model.text.hidden(deviceInputs(model, rows, batch, images), tables);
+    const index = tf.tensor1d(places.map(({ from }) => from), 'int32'); // prettier-ignore
+    return model.text.logits(model.text.select(hidden, index));
+  });
+  const vocabulary = model.config.text.vocabSize;
+  const computed = await values.data<'float32'>();
+  values.dispose();
+  const width = inputs.inputIds[0]?.length ?? 0;
+  const data = new Float32Array(inputs.inputIds.length * width * vocabulary);
+  places.forEach(({ to }, i) => {
+    data.set(computed.subarray(i * vocabulary, (i + 1) * vocabulary), to * vocabulary);
+  });
+  return { data, shape: [inputs.inputIds.length, width, vocabulary] };
+}

@@ -1,0 +1,95 @@
+import * as tf from '@tensorflow/tfjs';
+import { ConfigError, DataError } from '../common/errors.ts';
+import { layOutText, type ModelInputs, rowsOf } from './inputs.ts';
+import type { Row } from './positions.ts';
+import { deviceInputs, encodeImages, type Qwen25VL } from './qwen25vl.ts';
+
+/** Of each token of each response. */
+export interface ResponseScores {
+  logProbs: Float32Array[];
+  entropies: Float32Array[];
+}
+
+/** Some tokens of a batch, and where the model predicts them. */
+export interface ScoredPlaces {
+  /** place (of B L) of the token before each of them: there the model predicts it */
+  rows: Int32Array;
+  targets: Int32Array;
+}
+
+/**
+ * Log-probability, at a temperature, and entropy of given responses, without gradient.
+ *
+ * @param responses of the first prompt, then of the second, and so on: as many for each. They share its images'
+ *   encoding
+ * @throws DataError if inputs and responses do not fit one another
+ */
+export async function score(
+  model: Qwen25VL,
+  inputs: ModelInputs,
+  responses: readonly (readonly number[])[],
+  { temperature = 1 }: { temperature?: number } = {},
+): Promise<ResponseScores> {
+  if (!(temperature > 0)) {
+    throw new ConfigError(`score: temperature is ${temperature}; a number above 0 was expected.`);
+  }
+  const prompts = rowsOf(inputs, model.config);
+  const owners = ownersOf(prompts.length, responses.length);
+  const rows = responses.map((response, i): Row => {
+    const prompt = prompts[owners[i] as number] as Row;
+    return { ids: [...prompt.ids, ...response], grids: prompt.grids };
+  });
+  const batch = layOutText(rows, model.config);
+  const places = placesOf(
+    rows.map(({ ids }, i) => ({ from: ids.length - (responses[i] as number[]).length, ids })),
+    batch.length,
+  );
+  using images = encodeImages(model, inputs);
+  const scores = tf.tidy(() => {
+    const scores = model.text.score(
+      deviceInputs(model, rows, batch, images, owners),
+      model.text.tables(Math.max(...batch.next)),
+      tf.tensor1d(places.rows, 'int32'),
+      tf.tensor1d(places.targets, 'int32'),
+      temperature,
+    );
+    return [scores.logProbs, scores.entropies];
+  });
+  const [logProbs, entropies] = await Promise.all(scores.map((tensor) => tensor.data<'float32'>()));
+  tf.dispose(scores);
+  return {
+    logProbs: split(logProbs as Float32Array, responses),
+    entropies: split(entropies as Float32Array, responses),
+  };
+}
+
+function ownersOf(prompts: number, responses: number): number[] {
+  const each = responses / prompts;
+  if (Number.isInteger(each) && each > 0) {
+    return Array.from({ length: responses }, (_, i) => Math.floor(i / each));
+  }
+  throw new DataError(
+    `${responses} responses were given for ${prompts} prompts. Give as many for each prompt, those of a prompt in a row.`,
+  );
+}
+
+/** The places at which the tokens from `from` on are predicted, row after row. */
+export function placesOf(
+  sequences: readonly { from: number; ids: readonly number[] }[],
+  length: number,
+): ScoredPlaces {
+  const rows: number[] = [];
+  const targets: number[] = [];
+  sequences.forEach(({ from, ids }, b) => {
+    for (let at = Math.max(from, 1); at < ids.length; at++) {
+      rows.push(b * length + at - 1);
+      targets.push(ids[at] as number);
+    }
+  });
+  return { rows: Int32Array.from(rows), targets: Int32Array.from(targets) };
+}
+
+function split(values: Float32Array, like: readonly (readonly number[])[]): Float32Array[] {
+  let from = 0;
+  return like.map(({ length }) => values.slice(from, (from += length)));
+}
