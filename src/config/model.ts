@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { CheckpointError } from '../common/errors.ts';
 
 const positive = z.int().positive();
+const index = z.int().min(0);
 
 const visionSchema = z.object({
   depth: positive,
@@ -9,20 +10,21 @@ const visionSchema = z.object({
   intermediate_size: positive,
   num_heads: positive,
   in_channels: positive.optional(),
+  /** the released name; transformers 5 writes `in_channels` */
   in_chans: positive.optional(),
   out_hidden_size: positive,
   patch_size: positive.default(14),
   spatial_merge_size: positive.default(2),
   temporal_patch_size: positive.default(2),
   window_size: positive.default(112),
-  fullatt_block_indexes: z.array(z.int().min(0)),
+  fullatt_block_indexes: z.array(index),
   hidden_act: z.literal('silu').default('silu'),
 });
 
-const mropeSchema = z.object({
+const ropeSchema = z.object({
   type: z.enum(['mrope', 'default']).optional(),
   rope_type: z.enum(['mrope', 'default']).optional(),
-  mrope_section: z.array(positive).length(3),
+  mrope_section: z.tuple([positive, positive, positive]),
   rope_theta: z.number().positive().optional(),
 });
 
@@ -33,29 +35,34 @@ const textSchema = z.object({
   num_key_value_heads: positive,
   intermediate_size: positive,
   vocab_size: positive,
-  rms_norm_eps: z.number().positive().default(1e-6),
-  rope_theta: z.number().positive().optional(),
-  rope_scaling: mropeSchema.optional(),
-  rope_parameters: mropeSchema.optional(),
-  max_position_embeddings: positive.default(128_000),
+  // transformers' default; the released files say 1e-6
+  rms_norm_eps: z.number().positive().default(1e-5),
+  rope_theta: z.number().positive().default(1e6),
+  rope_scaling: ropeSchema.nullish(),
+  rope_parameters: ropeSchema.nullish(),
   hidden_act: z.literal('silu').default('silu'),
-  use_sliding_window: z.literal(false).default(false),
+  use_sliding_window: z.literal(false).nullish(),
+  tie_word_embeddings: z.boolean().nullish(),
 });
 
-const idsSchema = z.object({
-  model_type: z.literal('qwen2_5_vl'),
-  image_token_id: z.int(),
-  video_token_id: z.int().optional(),
-  vision_start_token_id: z.int(),
-  vision_end_token_id: z.int(),
-  tie_word_embeddings: z.boolean().optional(),
+const modelSchema = z.object({
+  image_token_id: index,
+  video_token_id: index.optional(),
+  vision_start_token_id: index,
+  vision_end_token_id: index,
+  tie_word_embeddings: z.boolean().nullish(),
   vision_config: visionSchema,
 });
 
-/** `config.json` flat, as Qwen2.5-VL was released. */
-const flatSchema = z.looseObject({ ...idsSchema.shape, ...textSchema.shape });
 /** `config.json` as transformers 5 writes it. */
-const nestedSchema = z.looseObject({ ...idsSchema.shape, text_config: textSchema });
+const nestedSchema = modelSchema.extend({ text_config: textSchema });
+/** `config.json` flat, as Qwen2.5-VL was released. */
+const flatSchema = modelSchema
+  .extend(textSchema.shape)
+  .transform((fields) => ({ ...fields, text_config: fields }));
+
+type VisionFields = z.infer<typeof visionSchema>;
+type TextFields = z.infer<typeof textSchema>;
 
 /** The shape of the vision tower, in Hugging Face's terms. */
 export interface VisionConfig {
@@ -110,84 +117,107 @@ export interface ModelConfig {
  * @throws CheckpointError that names the file and each field that is wrong
  */
 export function parseModelConfig(json: unknown, file: string): ModelConfig {
-  const isObject = typeof json === 'object' && json !== null;
-  const type = isObject && 'model_type' in json ? json.model_type : undefined;
-  if (type !== 'qwen2_5_vl') {
+  const fields = typeof json === 'object' && json !== null ? (json as Record<string, unknown>) : {};
+  if (fields.model_type !== 'qwen2_5_vl') {
     throw new CheckpointError(
-      `${file}: model_type is ${JSON.stringify(type)}, but only qwen2_5_vl works (Qwen2.5-VL, Fine-R1).`,
+      `${file}: model_type is ${fields.model_type === undefined ? 'missing' : JSON.stringify(fields.model_type)}, expected "qwen2_5_vl": only ` +
+        'Qwen2.5-VL (Fine-R1) works. Give the folder of such a model.',
     );
   }
-  const result = (isObject && 'text_config' in json ? nestedSchema : flatSchema).safeParse(json);
-  if (!result.success) throw new CheckpointError(`${file} is wrong:\n${z.prettifyError(result.error)}`);
+  const isNested = fields.text_config !== undefined && fields.text_config !== null;
+  const result = (isNested ? nestedSchema : flatSchema).safeParse(json);
+  if (!result.success) throw wrong(file, z.prettifyError(result.error));
   const { data } = result;
-  const text = textConfig(
-    'text_config' in data ? (data.text_config as TextFields) : (data as TextFields),
-    file,
-  );
-  const vision = visionConfig(data.vision_config, text, file);
+  const problems = [
+    ...textProblems(data.text_config),
+    ...visionProblems(data.vision_config, data.text_config),
+  ];
+  if (problems.length > 0) throw wrong(file, problems.map((problem) => `✖ ${problem}`).join('\n'));
   return {
-    vision,
-    text,
+    vision: visionConfig(data.vision_config),
+    text: textConfig(data.text_config),
     imageTokenId: data.image_token_id,
     videoTokenId: data.video_token_id,
     visionStartTokenId: data.vision_start_token_id,
     visionEndTokenId: data.vision_end_token_id,
-    tieWordEmbeddings: data.tie_word_embeddings,
+    // Nested files of transformers 4 say it of the text.
+    tieWordEmbeddings: data.tie_word_embeddings ?? data.text_config.tie_word_embeddings ?? undefined,
   };
 }
 
-type TextFields = z.infer<typeof textSchema>;
+const wrong = (file: string, problems: string): CheckpointError =>
+  new CheckpointError(`${file} is wrong; is it the config.json of this checkpoint?\n${problems}`);
 
-const DEFAULT_ROPE_THETA = 1e6;
-const DEFAULT_CHANNELS = 3;
+/* transformers takes `rope_scaling` where a file has both. */
+const ropeOf = (text: TextFields) => text.rope_scaling ?? text.rope_parameters;
 
-function textConfig(fields: TextFields, file: string): TextConfig {
-  const rope = fields.rope_parameters ?? fields.rope_scaling;
-  const headDim = fields.hidden_size / fields.num_attention_heads;
-  const [time = 0, rows = 0, columns = 0] = rope?.mrope_section ?? [];
-  assertConfig(
-    headDim % 2 === 0,
-    `${file}: hidden_size ${fields.hidden_size} is not an even multiple of num_attention_heads ` +
-      `${fields.num_attention_heads}.`,
-  );
-  assertConfig(
-    fields.num_attention_heads % fields.num_key_value_heads === 0,
-    `${file}: num_attention_heads ${fields.num_attention_heads} is no multiple of num_key_value_heads ` +
-      `${fields.num_key_value_heads}.`,
-  );
-  assertConfig(
-    time + rows + columns === headDim / 2,
-    `${file}: mrope_section [${[time, rows, columns].join(', ')}] has to add up to half a head, ${headDim / 2}.`,
-  );
+function textProblems(text: TextFields): string[] {
+  const { hidden_size: hidden, num_attention_heads: heads, num_key_value_heads: groups } = text;
+  const section = ropeOf(text)?.mrope_section;
+  if (hidden % (2 * heads) !== 0) {
+    return [`hidden_size is ${hidden}, expected an even multiple of num_attention_heads, ${heads}`];
+  }
+  const half = hidden / heads / 2;
+  return [
+    ...unless(
+      heads % groups === 0,
+      `num_attention_heads is ${heads}, expected a multiple of num_key_value_heads, ${groups}`,
+    ),
+    ...unless(
+      section?.reduce((sum, part) => sum + part) === half,
+      `mrope_section (of rope_scaling or rope_parameters) is ${section ? `[${section.join(', ')}]` : 'missing'}, ` +
+        `expected three numbers that add up to half a head, ${half}`,
+    ),
+  ];
+}
+
+function visionProblems(vision: VisionFields, text: TextFields): string[] {
+  const mergedSide = vision.patch_size * vision.spatial_merge_size;
+  return [
+    ...unless(
+      vision.out_hidden_size === text.hidden_size,
+      `vision_config.out_hidden_size is ${vision.out_hidden_size}, expected the decoder's hidden_size, ${text.hidden_size}`,
+    ),
+    // Half of a head turns by the row, half by the column, each in pairs.
+    ...unless(
+      vision.hidden_size % (4 * vision.num_heads) === 0,
+      `vision_config.hidden_size is ${vision.hidden_size}, expected a multiple of 4 * num_heads, ${4 * vision.num_heads}`,
+    ),
+    ...unless(
+      vision.window_size >= mergedSide,
+      `vision_config.window_size is ${vision.window_size}, expected at least a merged token's side, ${mergedSide} pixels`,
+    ),
+  ];
+}
+
+const unless = (holds: boolean, problem: string): string[] => (holds ? [] : [problem]);
+
+function textConfig(fields: TextFields): TextConfig {
+  // There is one, or textProblems() would have said so.
+  const rope = ropeOf(fields) as z.infer<typeof ropeSchema>;
   return {
     hiddenSize: fields.hidden_size,
     numLayers: fields.num_hidden_layers,
     numHeads: fields.num_attention_heads,
     numKeyValueHeads: fields.num_key_value_heads,
-    headDim,
+    headDim: fields.hidden_size / fields.num_attention_heads,
     intermediateSize: fields.intermediate_size,
     vocabSize: fields.vocab_size,
     rmsNormEps: fields.rms_norm_eps,
-    ropeTheta: rope?.rope_theta ?? fields.rope_theta ?? DEFAULT_ROPE_THETA,
-    mropeSection: [time, rows, columns],
+    ropeTheta: rope.rope_theta ?? fields.rope_theta,
+    mropeSection: rope.mrope_section,
   };
 }
 
-function visionConfig(fields: z.infer<typeof visionSchema>, text: TextConfig, file: string): VisionConfig {
-  assertConfig(
-    fields.out_hidden_size === text.hiddenSize,
-    `${file}: vision_config.out_hidden_size ${fields.out_hidden_size} is not the decoder's hidden_size ${text.hiddenSize}.`,
-  );
-  assertConfig(
-    (fields.hidden_size / fields.num_heads) % 4 === 0,
-    `${file}: vision_config.hidden_size ${fields.hidden_size} over num_heads ${fields.num_heads} is no multiple of 4.`,
-  );
+const CHANNELS = 3;
+
+function visionConfig(fields: VisionFields): VisionConfig {
   return {
     depth: fields.depth,
     hiddenSize: fields.hidden_size,
     intermediateSize: fields.intermediate_size,
     numHeads: fields.num_heads,
-    inChannels: fields.in_channels ?? fields.in_chans ?? DEFAULT_CHANNELS,
+    inChannels: fields.in_channels ?? fields.in_chans ?? CHANNELS,
     outHiddenSize: fields.out_hidden_size,
     patchSize: fields.patch_size,
     spatialMergeSize: fields.spatial_merge_size,
@@ -195,8 +225,4 @@ function visionConfig(fields: z.infer<typeof visionSchema>, text: TextConfig, fi
     windowSize: fields.window_size,
     fullAttentionBlocks: fields.fullatt_block_indexes,
   };
-}
-
-function assertConfig(holds: boolean, message: string): void {
-  if (!holds) throw new CheckpointError(`${message} Is it the config.json of this checkpoint?`);
 }

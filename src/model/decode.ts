@@ -63,7 +63,7 @@ export function createDecoder(model: TextModel, { compiled, fused }: CompiledFun
 
   /* Logits [B, V] of the token after `state.token`, which is added to the cache. */
   const next = (caches: readonly LayerCache[], tables: Rotary, state: DecodeState): tf.Tensor => {
-    const layer = (state.token.shape[0] as number) === 1 ? layerOfOneRow : layerOfRows;
+    const layer = state.token.shape[0] === 1 ? layerOfOneRow : layerOfRows;
     const slots = (caches[0] as LayerCache).k.shape[2] as number;
     const { x_B1H, rotary, bias } = prepare(tables, state, slots);
     let x = x_B1H;
@@ -73,7 +73,7 @@ export function createDecoder(model: TextModel, { compiled, fused }: CompiledFun
       x.dispose();
       x = y;
     });
-    const logits = model.logits(x.reshape([x.shape[0] as number, -1]));
+    const logits = model.logits(x.reshape([x.shape[0], -1]));
     tf.dispose([x, rotary.cos, rotary.sin, bias]);
     return logits;
   };
@@ -91,9 +91,10 @@ export function createDecoder(model: TextModel, { compiled, fused }: CompiledFun
       choice: Choice,
       count: number,
     ): Chosen => {
-      const rows = start.token.shape[0] as number;
+      const rows = start.token.shape[0];
       const column = tf.range(0, count, 1, 'int32');
-      const { tokens, logProbs } = whileLoop(
+      type Loop = Record<'i' | 'token' | 'done' | 'seen' | 'tokens' | 'logProbs', tf.Tensor>;
+      const { tokens, logProbs } = whileLoop<Loop>(
         ({ i, done }) => i.less(count).logicalAnd(done.all().logicalNot()),
         ({ i, token, done, seen, tokens, logProbs }) => {
           const state = {
@@ -116,7 +117,7 @@ export function createDecoder(model: TextModel, { compiled, fused }: CompiledFun
           };
         },
         {
-          i: tf.scalar(0, 'int32') as tf.Tensor,
+          i: tf.scalar(0, 'int32'),
           token: start.token,
           done: start.done,
           seen: start.seen,

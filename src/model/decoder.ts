@@ -117,7 +117,7 @@ export function cachedLayer(
   context: DecoderContext,
 ): tf.Tensor {
   const attend: Attend = (q_BN1D, k_BK1D, v_BK1D) => {
-    const begin = tf.scatterND(tf.tensor2d([[2]], [1, 1], 'int32'), slot.reshape([1]), [4]) as tf.Tensor1D;
+    const begin = tf.scatterND<tf.Rank.R1>(tf.tensor2d([[2]], [1, 1], 'int32'), slot.reshape([1]), [4]);
     cache.k.assignSlice(k_BK1D, begin);
     cache.v.assignSlice(v_BK1D, begin);
     return attention(q_BN1D, cache.k.read(), cache.v.read(), bias);

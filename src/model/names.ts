@@ -8,9 +8,24 @@ export function toReleasedName(name: string): string {
   return name.replace(/^model\.visual\./, 'visual.').replace(/^model\.language_model\./, 'model.');
 }
 
-/** Names and shapes of all parameters, but for a head of its own (`lm_head.weight`, shaped as the embedding). */
-export function expectedShapes(config: ModelConfig): Map<string, number[]> {
-  return new Map([...visionShapes(config), ...textShapes(config)]);
+/** The name that transformers 5 gives the parameter or module of a released name. */
+export function toTransformersName(name: string): string {
+  return name.replace(/^model\./, 'model.language_model.').replace(/^visual\./, 'model.visual.');
+}
+
+/** The released name of the head, and of the embedding that it may be tied to. */
+export const HEAD = 'lm_head.weight';
+export const EMBEDDING = 'model.embed_tokens.weight';
+
+/**
+ * Released names and shapes of all parameters. Weights of linear layers are `[out, in]`, that of the patch embedding
+ * `[hidden, channels, time, rows, columns]`.
+ * @param head whether there is a head of its own, rather than the embedding's weights
+ */
+export function expectedTensors(config: ModelConfig, { head }: { head: boolean }): Map<string, number[]> {
+  const { vocabSize, hiddenSize } = config.text;
+  const headShape: Named[] = head ? [[HEAD, [vocabSize, hiddenSize]]] : [];
+  return new Map([...visionShapes(config), ...textShapes(config), ...headShape]);
 }
 
 type Named = [name: string, shape: number[]];
@@ -51,7 +66,7 @@ function textShapes({ text }: ModelConfig): Named[] {
   const { hiddenSize: hidden, numHeads, numKeyValueHeads, headDim } = text;
   const layers = Array.from({ length: text.numLayers }, (_, i) => `model.layers.${i}`);
   return [
-    ['model.embed_tokens.weight', [text.vocabSize, hidden]],
+    [EMBEDDING, [text.vocabSize, hidden]],
     ...layers.flatMap((layer): Named[] => [
       ...linear(`${layer}.self_attn.q_proj`, numHeads * headDim, hidden, true),
       ...linear(`${layer}.self_attn.k_proj`, numKeyValueHeads * headDim, hidden, true),

@@ -32,10 +32,10 @@ export function project(x: tf.Tensor, { weight, bias, lora }: LinearParameters, 
 
 /** `x W^T` for a weight `[out, ...in]` that is frozen or differentiated. */
 export function multiply(x: tf.Tensor, weight: Weight, compute: Compute): tf.Tensor {
-  const out = weight.shape[0] as number;
+  const out = weight.shape[0];
   const width = x.shape.at(-1) as number;
   if (!(weight instanceof tf.Tensor) && weight.shape.length === 2) return linear(x, weight, { compute });
-  const matrix = valueOf(weight).reshape([out, width]) as tf.Tensor2D;
-  const rows = x.reshape([-1, width]) as tf.Tensor2D;
+  const matrix = valueOf(weight).reshape<tf.Tensor2D>([out, width]);
+  const rows = x.reshape<tf.Tensor2D>([-1, width]);
   return tf.matMul(rows, matrix, false, true).reshape([...x.shape.slice(0, -1), out]);
 }

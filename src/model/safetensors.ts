@@ -1,6 +1,12 @@
-import { closeSync, fsyncSync, openSync, readSync, renameSync, statSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { z } from 'zod';
 import { CheckpointError, messageOf } from '../common/errors.ts';
+import { readRange } from '../common/files.ts';
+
+/*
+ * The format: 8 bytes with the header's length (little-endian), the header as JSON, padded with spaces, then the
+ * tensors' bytes, without gaps. https://huggingface.co/docs/safetensors
+ */
 
 /** The element types that are read and written, as the format names them. */
 export type SafetensorsDType = 'F32' | 'BF16' | 'F16';
@@ -15,75 +21,111 @@ export interface StoredTensor {
   bytes: number;
 }
 
+/** What a file's header says. */
+export interface SafetensorsHeader {
+  tensors: Map<string, StoredTensor>;
+  metadata: Record<string, string>;
+}
+
 const LENGTH_BYTES = 8;
-/** The format's own limit. */
+/** The limit of the reference implementation. */
 const MAX_HEADER_BYTES = 100_000_000;
 const ALIGNMENT = 8;
+const METADATA = '__metadata__';
+const FETCH_AGAIN = 'It is cut short (an interrupted download?) or damaged: fetch it again.';
 
+const offset = z.int().min(0);
 const entrySchema = z.object({
   dtype: z.string(),
   shape: z.array(z.int().min(0)),
-  data_offsets: z.tuple([z.int().min(0), z.int().min(0)]),
+  data_offsets: z.tuple([offset, offset]),
 });
+const metadataSchema = z.record(z.string(), z.string());
 
 /**
  * Reads which tensors a safetensors file holds, and where.
  * @throws CheckpointError that names the file, the tensor, what was found and what was expected
  */
-export function readSafetensorsHeader(file: string): Map<string, StoredTensor> {
-  const { json, dataFrom, size } = readHeader(file);
+export function readSafetensorsHeader(file: string): SafetensorsHeader {
+  const { entries, dataFrom, size } = readHeader(file);
+  const metadata = metadataSchema.safeParse(entries.get(METADATA) ?? {});
+  if (!metadata.success) {
+    throw new CheckpointError(`${file}: ${METADATA} is wrong:\n${z.prettifyError(metadata.error)}`);
+  }
+  entries.delete(METADATA);
   const tensors = new Map<string, StoredTensor>();
-  for (const [name, value] of Object.entries(json)) {
-    if (name === '__metadata__') continue;
-    tensors.set(name, toStoredTensor(file, name, value, dataFrom));
-  }
+  for (const [name, value] of entries) tensors.set(name, toStoredTensor(file, name, value, dataFrom));
   assertLayout(file, tensors, dataFrom, size);
-  return tensors;
+  return { tensors, metadata: metadata.data };
 }
 
-function readHeader(file: string): { json: Record<string, unknown>; dataFrom: number; size: number } {
-  let handle: number;
-  try {
-    handle = openSync(file, 'r');
-  } catch (error) {
-    throw new CheckpointError(`The file ${file} cannot be opened: ${messageOf(error)}.`);
+function readHeader(file: string): { entries: Map<string, unknown>; dataFrom: number; size: number } {
+  const size = sizeOf(file);
+  if (size < LENGTH_BYTES) {
+    throw new CheckpointError(
+      `${file} has ${size} bytes; a safetensors file has ${LENGTH_BYTES} for its header's length alone. ${FETCH_AGAIN}`,
+    );
   }
-  try {
-    const { size } = statSync(file);
-    const length = Buffer.alloc(LENGTH_BYTES);
-    if (readSync(handle, length, 0, LENGTH_BYTES, 0) < LENGTH_BYTES) {
-      throw new CheckpointError(
-        `${file} has ${size} bytes; a safetensors file begins with ${LENGTH_BYTES} bytes of header length. Fetch it again.`,
-      );
-    }
-    const bytes = length.readBigUInt64LE();
-    if (bytes > MAX_HEADER_BYTES || LENGTH_BYTES + Number(bytes) > size) {
-      throw new CheckpointError(
-        `${file} says that its header has ${bytes.toString()} bytes, but the file has ${size}. It is cut short or no ` +
-          'safetensors file: fetch it again.',
-      );
-    }
-    const text = Buffer.alloc(Number(bytes));
-    readSync(handle, text, 0, text.length, LENGTH_BYTES);
-    return { json: parseHeader(file, text.toString('utf8')), dataFrom: LENGTH_BYTES + text.length, size };
-  } finally {
-    closeSync(handle);
+  const length = Buffer.alloc(LENGTH_BYTES);
+  readRange(file, 0, length);
+  const bytes = length.readBigUInt64LE();
+  if (bytes > MAX_HEADER_BYTES) {
+    throw new CheckpointError(
+      `${file} says that its header has ${bytes.toString()} bytes; at most ${MAX_HEADER_BYTES} are expected. It is no ` +
+        'safetensors file, or damaged: fetch it again.',
+    );
   }
+  const dataFrom = LENGTH_BYTES + Number(bytes);
+  if (dataFrom > size) {
+    throw new CheckpointError(
+      `${file} ends at byte ${size}, within its header, which ends at byte ${dataFrom}. ${FETCH_AGAIN}`,
+    );
+  }
+  const header = Buffer.alloc(Number(bytes));
+  readRange(file, LENGTH_BYTES, header);
+  return { entries: parseHeader(file, header), dataFrom, size };
 }
 
-function parseHeader(file: string, text: string): Record<string, unknown> {
+function sizeOf(file: string): number {
+  const stats = statSync(file, { throwIfNoEntry: false });
+  if (stats === undefined) throw new CheckpointError(`There is no file ${file}. Fetch it.`);
+  if (!stats.isFile()) throw new CheckpointError(`${file} is no file; expected a safetensors file.`);
+  return stats.size;
+}
+
+function parseHeader(file: string, header: Buffer): Map<string, unknown> {
+  let text: string;
   let json: unknown;
   try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(header);
     json = JSON.parse(text);
   } catch (error) {
     throw new CheckpointError(
-      `The header of ${file} is no JSON (${messageOf(error)}): fetch the file again.`,
+      `The header of ${file} is not JSON (${messageOf(error)}). Fetch the file again.`,
     );
   }
-  if (typeof json === 'object' && json !== null && !Array.isArray(json)) {
-    return json as Record<string, unknown>;
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw new CheckpointError(`The header of ${file} is no JSON object. Fetch the file again.`);
   }
-  throw new CheckpointError(`The header of ${file} is no JSON object: fetch the file again.`);
+  const entries = new Map<string, unknown>(Object.entries(json));
+  const names = keysOf(text);
+  if (names.length > entries.size) {
+    const twice = names.find((name, i) => names.indexOf(name) !== i) ?? '';
+    throw new CheckpointError(`The header of ${file} has two entries for ${twice}. Fetch the file again.`);
+  }
+  return entries;
+}
+
+/* The keys of a JSON object, with those that JSON.parse would drop since they come again. */
+function keysOf(json: string): string[] {
+  const keys: string[] = [];
+  let depth = 0;
+  for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"\s*:?|[{}[\]]/g)) {
+    if (token === '{' || token === '[') depth++;
+    else if (token === '}' || token === ']') depth--;
+    else if (depth === 1 && token.endsWith(':')) keys.push(JSON.parse(token.slice(0, -1)) as string);
+  }
+  return keys;
 }
 
 function toStoredTensor(file: string, name: string, value: unknown, dataFrom: number): StoredTensor {
@@ -95,91 +137,137 @@ function toStoredTensor(file: string, name: string, value: unknown, dataFrom: nu
   }
   const { dtype, shape, data_offsets } = result.data;
   const [begin, end] = data_offsets;
-  if (!(dtype in BYTES)) {
-    throw new CheckpointError(`${file}: ${name} has dtype ${dtype}; F32, BF16 and F16 can be read.`);
-  }
-  const known = dtype as SafetensorsDType;
-  const expected = shape.reduce((product, dim) => product * dim, BYTES[known]);
-  if (end - begin !== expected) {
+  if (!isSupported(dtype)) {
     throw new CheckpointError(
-      `${file}: ${name}, ${dtype}[${shape.join(', ')}], takes ${expected} bytes, but its header's entry gives it ` +
-        `${end - begin} (from ${begin} to ${end}).`,
+      `${file}: ${name} is of type ${dtype}; ${Object.keys(BYTES).join(', ')} can be read. Convert it first.`,
     );
   }
-  return { dtype: known, shape, offset: dataFrom + begin, bytes: expected };
+  const bytes = byteLength({ dtype, shape });
+  if (end - begin !== bytes) {
+    throw new CheckpointError(
+      `${file}: ${name}, ${dtype} [${shape.join(', ')}], takes ${bytes} bytes, but its entry in the header gives it ` +
+        `${end - begin} (${begin} to ${end}). Fetch the file again.`,
+    );
+  }
+  return { dtype, shape, offset: dataFrom + begin, bytes };
 }
 
-/* Tensors have to lie in the file, and not on one another. */
+const isSupported = (dtype: string): dtype is SafetensorsDType => Object.hasOwn(BYTES, dtype);
+
+/* The tensors have to fill the file, without gaps and overlaps. */
 function assertLayout(
   file: string,
   tensors: ReadonlyMap<string, StoredTensor>,
   dataFrom: number,
   size: number,
 ): void {
-  const sorted = [...tensors].filter(([, { bytes }]) => bytes > 0);
-  sorted.sort(([, a], [, b]) => a.offset - b.offset);
+  const sorted = [...tensors].sort(([, a], [, b]) => a.offset - b.offset || a.bytes - b.bytes);
   let at = dataFrom;
   let last = 'the header';
   for (const [name, { offset, bytes }] of sorted) {
-    if (offset < at) throw new CheckpointError(`${file}: ${name} begins at byte ${offset}, within ${last}.`);
-    at = offset + bytes;
+    if (offset !== at) {
+      throw new CheckpointError(
+        `${file}: ${name} begins at byte ${offset}, ${offset < at ? 'within' : 'with a gap after'} ${last}, which ends ` +
+          `at byte ${at}. Fetch the file again.`,
+      );
+    }
+    at += bytes;
     last = name;
     if (at > size) {
       throw new CheckpointError(
-        `${file} ends at byte ${size}, within ${name}, which ends at byte ${at}. The file is cut short (an ` +
-          'interrupted download?): fetch it again.',
+        `${file} ends at byte ${size}, within ${name}, which ends at byte ${at}. ${FETCH_AGAIN}`,
       );
     }
   }
+  if (at === size) return;
+  throw new CheckpointError(
+    `${file} has ${size} bytes, but its last tensor, ${last}, ends at byte ${at}. Fetch the file again.`,
+  );
 }
 
-/** A tensor to be written; its bytes are made when their turn comes. */
-export interface TensorToWrite {
-  name: string;
+/** A tensor's content, made when its turn comes to be written. */
+export interface TensorContent {
   dtype: SafetensorsDType;
   shape: readonly number[];
+  /** the elements, row-major and little-endian */
   bytes: () => Uint8Array;
 }
 
 /** The bytes that a tensor takes. */
-export const byteLength = ({ dtype, shape }: Pick<TensorToWrite, 'dtype' | 'shape'>): number =>
+export const byteLength = ({ dtype, shape }: Pick<TensorContent, 'dtype' | 'shape'>): number =>
   shape.reduce((product, dim) => product * dim, BYTES[dtype]);
 
 /**
- * Writes a safetensors file, tensor by tensor. It gets its name once it is whole and on the disk.
- * @throws CheckpointError if it cannot be written
+ * Writes a safetensors file, one tensor at a time. It gets its name once it is whole and on the disk.
+ * @param tensors by name
+ * @throws CheckpointError if it cannot be written, or a tensor has another size than its shape says
  */
-export function writeSafetensors(file: string, tensors: readonly TensorToWrite[]): void {
+export function writeSafetensors(file: string, tensors: ReadonlyMap<string, TensorContent>): void {
+  // Larger elements first: then each tensor is aligned to its own.
+  const sorted = [...tensors].sort(([, a], [, b]) => BYTES[b.dtype] - BYTES[a.dtype]);
+  replaceFile(file, (write) => {
+    write(headerOf(sorted));
+    for (const [name, tensor] of sorted) {
+      const bytes = tensor.bytes();
+      if (bytes.byteLength !== byteLength(tensor)) {
+        throw new CheckpointError(
+          `${file}: ${name}, ${tensor.dtype} [${tensor.shape.join(', ')}], takes ${byteLength(tensor)} bytes; got ` +
+            `${bytes.byteLength} to write.`,
+        );
+      }
+      write(bytes);
+    }
+  });
+}
+
+function headerOf(tensors: readonly [string, TensorContent][]): Buffer {
+  let at = 0;
+  const entries = tensors.map(([name, tensor]) => {
+    const begin = at;
+    at += byteLength(tensor);
+    return [name, { dtype: tensor.dtype, shape: tensor.shape, data_offsets: [begin, at] }];
+  });
+  const json = Buffer.from(JSON.stringify({ [METADATA]: { format: 'pt' }, ...Object.fromEntries(entries) }));
+  const header = Buffer.alloc(LENGTH_BYTES + Math.ceil(json.length / ALIGNMENT) * ALIGNMENT, ' ');
+  header.writeBigUInt64LE(BigInt(header.length - LENGTH_BYTES));
+  json.copy(header, LENGTH_BYTES);
+  return header;
+}
+
+// Node writes at most 2 GiB at once.
+const WRITE_BYTES = 64 * 2 ** 20;
+
+/**
+ * Writes a file under another name and renames it once it is whole and on the disk.
+ * @param body gets a function that writes what comes next
+ * @throws CheckpointError if it cannot be written; what `body` throws
+ */
+export function replaceFile(file: string, body: (write: (bytes: Uint8Array) => void) => void): void {
   const temporary = `${file}.partial`;
+  const handle = orCannotWrite(file, () => openSync(temporary, 'w'));
   try {
-    const handle = openSync(temporary, 'w');
     try {
-      writeAll(handle, headerOf(tensors));
-      for (const tensor of tensors) writeAll(handle, tensor.bytes());
-      fsyncSync(handle);
+      body((bytes) => {
+        for (let done = 0; done < bytes.length;) {
+          const piece = Math.min(WRITE_BYTES, bytes.length - done);
+          done += orCannotWrite(file, () => writeSync(handle, bytes, done, piece));
+        }
+      });
+      orCannotWrite(file, () => fsyncSync(handle));
     } finally {
       closeSync(handle);
     }
-    renameSync(temporary, file);
+    orCannotWrite(file, () => renameSync(temporary, file));
   } catch (error) {
-    throw new CheckpointError(`${file} cannot be written: ${messageOf(error)}.`);
+    rmSync(temporary, { force: true });
+    throw error;
   }
 }
 
-function headerOf(tensors: readonly TensorToWrite[]): Buffer {
-  let at = 0;
-  const entries = tensors.map((tensor) => {
-    const begin = at;
-    at += byteLength(tensor);
-    return [tensor.name, { dtype: tensor.dtype, shape: tensor.shape, data_offsets: [begin, at] }];
-  });
-  const json = JSON.stringify({ __metadata__: { format: 'pt' }, ...Object.fromEntries(entries) });
-  const text = Buffer.from(json.padEnd(Math.ceil(Buffer.byteLength(json) / ALIGNMENT) * ALIGNMENT));
-  const length = Buffer.alloc(LENGTH_BYTES);
-  length.writeBigUInt64LE(BigInt(text.length));
-  return Buffer.concat([length, text]);
-}
-
-function writeAll(handle: number, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.length;) done += writeSync(handle, bytes, done);
+function orCannotWrite<T>(file: string, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    throw new CheckpointError(`${file} cannot be written: ${messageOf(error)}.`);
+  }
 }

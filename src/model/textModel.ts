@@ -181,7 +181,7 @@ function createRotaryTables(config: TextConfig) {
   return {
     /** Tables for at least so many positions; they stay the model's. */
     atLeast: (positions: number): Rotary => {
-      if (tables !== undefined && (tables.cos.shape[0] as number) >= positions) return tables;
+      if (tables !== undefined && tables.cos.shape[0] >= positions) return tables;
       dispose();
       const count = 2 ** Math.ceil(Math.log2(Math.max(positions, FIRST_POSITIONS)));
       const { cos, sin } = rotaryTables(config, count);

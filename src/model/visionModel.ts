@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs';
+import type * as tf from '@tensorflow/tfjs';
 import type { ModelConfig } from '../config/model.ts';
 import type { Compute, Variable } from '../runtime/index.ts';
 import { type CompiledFunctions, type FlatParameters, flatPart, withAdapters } from './functions.ts';

@@ -56,7 +56,7 @@ function penalise(logits: tf.Tensor, penalty: number, seen: tf.Tensor): tf.Tenso
 function keepAbove(z_BV: tf.Tensor, weights_BV: tf.Tensor, limit: tf.Scalar): tf.Tensor {
   const high_B1 = z_BV.max(1, true);
   const finite_BV = tf.where(z_BV.equal(REMOVED), high_B1, z_BV);
-  const { low } = whileLoop(
+  const { low } = whileLoop<Record<'i' | 'low' | 'high', tf.Tensor>>(
     ({ i }) => i.less(HALVINGS),
     ({ i, low, high }) => {
       const middle = low.add(high).mul(0.5);
@@ -68,7 +68,7 @@ function keepAbove(z_BV: tf.Tensor, weights_BV: tf.Tensor, limit: tf.Scalar): tf
         high: tf.where(isEnough, middle, high),
       };
     },
-    { i: tf.scalar(0, 'int32') as tf.Tensor, low: finite_BV.min(1, true).sub(1), high: high_B1 },
+    { i: tf.scalar(0, 'int32'), low: finite_BV.min(1, true).sub(1), high: high_B1 },
   );
   return tf.where(z_BV.greater(low), z_BV, REMOVED);
 }
