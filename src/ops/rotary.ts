@@ -11,14 +11,16 @@ import * as tf from '@tensorflow/tfjs';
 export function rotate(x: tf.Tensor, cos: tf.Tensor, sin: tf.Tensor): tf.Tensor {
   const op = tf.customGrad((...args: unknown[]) => {
     const [input, save] = args as [tf.Tensor, tf.GradSaveFunc];
-    save([]);
-    return {
-      value: turn(input, cos, sin),
-      // A rotation's gradient is turned back.
-      gradFunc: (dy: tf.Tensor) => turn(dy, cos, sin.neg()),
-    };
+    save([cos, sin]);
+    return { value: turn(input, cos, sin), gradFunc };
   });
   return op(x);
+}
+
+/* A rotation's gradient is turned back. */
+function gradFunc(dy: tf.Tensor, saved: tf.Tensor[]): tf.Tensor {
+  const [cos, sin] = saved as [tf.Tensor, tf.Tensor];
+  return turn(dy, cos, sin.neg());
 }
 
 function turn(x: tf.Tensor, cos: tf.Tensor, sin: tf.Tensor): tf.Tensor {
