@@ -40,7 +40,10 @@ export function createFunctions(fused: boolean) {
 }
 
 /** The parameters whose names begin with `prefix`, by the rest of their names. */
-export function flatPart(parameters: ReadonlyMap<string, Variable>, prefix: string): FlatParameters {
+export function flatPart<W extends Weight>(
+  parameters: ReadonlyMap<string, W>,
+  prefix: string,
+): FlatParameters<W> {
   const part = [...parameters].filter(([name]) => name.startsWith(prefix));
   return Object.fromEntries(part.map(([name, variable]) => [name.slice(prefix.length), variable]));
 }

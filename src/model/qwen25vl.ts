@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { ModelConfig } from '../config/model.ts';
 import type { Compute, Variable, VariableDType } from '../runtime/index.ts';
 import { createDecoder, type Decoder } from './decode.ts';
-import { createFunctions } from './functions.ts';
+import { type CompiledFunctions, createFunctions } from './functions.ts';
 import type { Prefilled } from './generationBatch.ts';
 import { layOutText, type ModelInputs, rowsOf, type TextBatch } from './inputs.ts';
 import type { GridThw, Row } from './positions.ts';
@@ -20,6 +20,7 @@ export interface Qwen25VL extends Disposable {
   text: TextModel;
   decoder: Decoder;
   vision: VisionModel;
+  functions: CompiledFunctions;
 }
 
 /** Up to so many parameters, a whole pass is one function; beyond, a function a layer keeps memory and tracing small. */
@@ -46,6 +47,7 @@ export function createQwen25VL(
     config,
     parameters,
     cacheDType: compute === 'bfloat16' ? 'bfloat16' : 'float32',
+    functions,
     text,
     decoder: createDecoder(text, functions),
     vision: createVisionModel(config, parameters, functions, compute, loraScaling),
@@ -56,6 +58,9 @@ export function createQwen25VL(
   };
 }
 
+/** The images of some inputs. */
+export type ImageInputs = Pick<ModelInputs, 'pixelValues' | 'imageGridThw'>;
+
 /** Images as the decoder takes them. */
 export interface EncodedImages extends Disposable {
   /** `[F, H]`; none without images */
@@ -65,15 +70,14 @@ export interface EncodedImages extends Disposable {
 }
 
 /** Encodes the images of some inputs. */
-export function encodeImages(model: Qwen25VL, { pixelValues, imageGridThw }: ModelInputs): EncodedImages {
+export function encodeImages(model: Qwen25VL, { pixelValues, imageGridThw }: ImageInputs): EncodedImages {
   const grids = imageGridThw as unknown as GridThw[];
   const { groups, featureRows } = layOutImages(grids, model.config.vision);
   const features =
     pixelValues === null || groups.length === 0
       ? undefined
       : tf.tidy(() => {
-          const width = model.vision.patchEmbed.shape.slice(1).reduce((product, dim) => product * dim, 1);
-          const pixels = tf.tensor2d(pixelValues, [pixelValues.length / width, width]);
+          const pixels = pixelTensor(model, pixelValues);
           const parts = groups.map((group) => {
             const { windows, windowPatches } = group;
             return model.vision.encode(pixels, groupInputs(group), { windows, windowPatches });
@@ -87,6 +91,12 @@ export function encodeImages(model: Qwen25VL, { pixelValues, imageGridThw }: Mod
       features?.dispose();
     },
   };
+}
+
+/** Pixel values on the device, `[patches, 1176]`. */
+export function pixelTensor({ vision }: Qwen25VL, pixelValues: Float32Array): tf.Tensor {
+  const width = tf.util.sizeFromShape(vision.patchEmbed.shape.slice(1));
+  return tf.tensor2d(pixelValues, [pixelValues.length / width, width]);
 }
 
 /** A group of the layout, on the device. */

@@ -35,6 +35,24 @@ export function linear(
   return tf.tidy(() => product(x.reshape([-1, width])).reshape([...x.shape.slice(0, -1), out]));
 }
 
+/**
+ * The gradient of `linear` with respect to its input: `dy weight`.
+ *
+ * @param dy `[..., out]`
+ * @param weight `[out, in]`
+ * @returns `[..., in]`, float32
+ */
+export function linearVjp(
+  dy: tf.Tensor,
+  weight: Variable,
+  { compute = 'float32' }: { compute?: Compute } = {},
+): tf.Tensor {
+  const [out = 0, width = 0] = weight.shape;
+  return tf.tidy(() =>
+    multiply(dy.reshape([-1, out]), weight, false, compute).reshape([...dy.shape.slice(0, -1), width]),
+  );
+}
+
 /* x weight^T, or x weight */
 function multiply(x: tf.Tensor2D, weight: Variable, transpose: boolean, compute: Compute): tf.Tensor {
   return currentTensorFlow() === undefined

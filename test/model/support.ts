@@ -4,7 +4,7 @@ import { parseModelConfig } from '../../src/config/model.ts';
 import { loadParameters, readJson } from '../../src/model/checkpoint.ts';
 import type { ModelInputs } from '../../src/model/inputs.ts';
 import { createQwen25VL, type Qwen25VL } from '../../src/model/qwen25vl.ts';
-import { type Compute, type VariableDType } from '../../src/runtime/index.ts';
+import type { Compute } from '../../src/runtime/index.ts';
 import { type Golden, GOLDENS, readGolden } from '../support/safetensors.ts';
 
 export const MODELS = fileURLToPath(new URL('model/', GOLDENS));
@@ -12,7 +12,7 @@ export const MODELS = fileURLToPath(new URL('model/', GOLDENS));
 /** Loads a checkpoint of the goldens; the parameters are freed with it. */
 export function loadGoldenModel(
   name: string,
-  { dtype = 'float32', compute = 'float32' }: { dtype?: VariableDType; compute?: Compute } = {},
+  { dtype = 'float32', compute = 'float32' }: { dtype?: 'float32' | 'bfloat16'; compute?: Compute } = {},
 ): Qwen25VL {
   const folder = `${MODELS}${name}`;
   const config = parseModelConfig(readJson(`${folder}/config.json`), `${folder}/config.json`);

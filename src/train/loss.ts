@@ -1,0 +1,83 @@
+import { ConfigError, DataError } from '../common/errors.ts';
+import { type ModelInputs, roundLength, rowsOf } from '../model/inputs.ts';
+import type { Qwen25VL } from '../model/qwen25vl.ts';
+import type { ScoredPlaces } from '../model/score.ts';
+import type { Gradients, Vjp } from './vjp.ts';
+
+/** Inputs with the token that is to be predicted at each place, -100 where none is. */
+export interface LabelledInputs extends ModelInputs {
+  /** as long as `inputIds` */
+  labels: number[][];
+}
+
+/** Which parameters to differentiate by: all, or those whose released names one of the patterns matches. */
+export type Trainable = 'all' | readonly (string | RegExp)[];
+
+const IGNORED = -100;
+
+/**
+ * The mean cross-entropy of the labels, and its gradient by the released names of the parameters.
+ *
+ * @throws DataError if labels and inputs do not fit, or no token has a label
+ * @throws ConfigError if a pattern matches no parameter
+ */
+export async function lossAndGradients(
+  model: Qwen25VL,
+  vjp: Vjp,
+  inputs: LabelledInputs,
+  trainable: Trainable,
+): Promise<{ loss: number; gradients: Gradients }> {
+  const rows = rowsOf(inputs, model.config);
+  const length = roundLength(Math.max(...rows.map(({ ids }) => ids.length)));
+  const places = labelledPlaces(inputs, length);
+  const count = places.rows.length;
+  const { logProbs, gradients } = await vjp({
+    inputs,
+    rows,
+    places,
+    coefficients: new Float32Array(count).fill(-1 / count),
+    temperature: 1,
+    trainable: trainableNames(model, trainable),
+  });
+  return { loss: -logProbs.reduce((sum, x) => sum + x, 0) / count, gradients };
+}
+
+/** Names of the parameters that are trained. */
+export function trainableNames({ parameters }: Qwen25VL, trainable: Trainable): Set<string> {
+  if (trainable === 'all') return new Set(parameters.keys());
+  const names = trainable.flatMap((pattern) => {
+    const matched = [...parameters.keys()].filter((name) => new RegExp(pattern).test(name));
+    if (matched.length > 0) return matched;
+    throw new ConfigError(
+      `The pattern ${String(pattern)} matches no parameter. Names are as released, such as ` +
+        'model.layers.0.self_attn.q_proj.weight or visual.merger.mlp.0.bias.',
+    );
+  });
+  return new Set(names);
+}
+
+function labelledPlaces({ inputIds, attentionMask, labels }: LabelledInputs, length: number): ScoredPlaces {
+  const rows: number[] = [];
+  const targets: number[] = [];
+  inputIds.forEach((ids, b) => {
+    if (labels[b]?.length !== ids.length) {
+      throw new DataError(
+        `labels[${b}] has ${labels[b]?.length ?? 0} places; inputIds[${b}] has ${ids.length}. Both have to be equal.`,
+      );
+    }
+    let at = 0;
+    ids.forEach((_, l) => {
+      if (attentionMask[b]?.[l] === 0) return;
+      const label = labels[b]?.[l] as number;
+      if (label !== IGNORED && at > 0) {
+        rows.push(b * length + at - 1);
+        targets.push(label);
+      }
+      at++;
+    });
+  });
+  if (rows.length > 0) return { rows: Int32Array.from(rows), targets: Int32Array.from(targets) };
+  throw new DataError(
+    'No token has a label: all of labels is -100 (the first token of a row is never predicted).',
+  );
+}

@@ -1,0 +1,90 @@
+import * as tf from '@tensorflow/tfjs';
+import type { Row } from '../model/positions.ts';
+import { layOutText, type TextBatch } from '../model/inputs.ts';
+import {
+  deviceInputs,
+  encodeImages,
+  type EncodedImages,
+  type ImageInputs,
+  type Qwen25VL,
+} from '../model/qwen25vl.ts';
+import type { ScoredPlaces } from '../model/score.ts';
+import { createTextVjp, type TextVjp } from './textVjp.ts';
+import { createVisionVjp, type TracedImages } from './visionVjp.ts';
+
+/** Gradients by the released names of their parameters; the caller frees them. */
+export type Gradients = Map<string, tf.Tensor>;
+
+/** What is differentiated. */
+export interface VjpRequest {
+  /** the images of the rows */
+  inputs: ImageInputs;
+  rows: readonly Row[];
+  /** the tokens whose log-probabilities count */
+  places: ScoredPlaces;
+  /** of each of them: the gradient is that of `sum(coefficients * logProbs)` */
+  coefficients: Float32Array;
+  temperature: number;
+  /** released names of the parameters to differentiate by; all others cost no gradient memory */
+  trainable: ReadonlySet<string>;
+}
+
+/** What a backward pass gives; the log-probabilities `[R]` are a by-product. */
+export interface VjpResult {
+  logProbs: Float32Array;
+  entropies: Float32Array;
+  gradients: Gradients;
+}
+
+/**
+ * `blocks` keeps each block's input and computes the block again on the way back, so that one block's intermediate
+ * values live at a time; `none` makes the whole decoder one function that computes nothing twice.
+ */
+export type Checkpointing = 'none' | 'blocks';
+
+/** Differentiates a model: its functions, compiled over its parameters. */
+export type Vjp = (request: VjpRequest) => Promise<VjpResult>;
+
+/**
+ * Makes the vector-Jacobian product of a model with respect to its parameters (design: explicit, block by block).
+ * @param checkpointing default: none where the model is small
+ */
+export function createVjp(
+  model: Qwen25VL,
+  { checkpointing = model.functions.fused ? 'none' : 'blocks' }: { checkpointing?: Checkpointing } = {},
+): Vjp {
+  const text: TextVjp = createTextVjp(model, checkpointing);
+  const vision = createVisionVjp(model);
+  return async ({ inputs, rows, places, coefficients, temperature, trainable }) => {
+    const batch: TextBatch = layOutText(rows, model.config);
+    const trainsVision = [...trainable].some((name) => name.startsWith('visual.'));
+    const traced: TracedImages | undefined = trainsVision ? vision.forward(inputs) : undefined;
+    const images: EncodedImages = traced ?? encodeImages(model, inputs);
+    try {
+      const device = {
+        ...deviceInputs(model, rows, batch, images),
+        rows: tf.tensor1d(places.rows, 'int32'),
+        targets: tf.tensor1d(places.targets, 'int32'),
+        coefficients: tf.tensor1d(coefficients),
+      };
+      const tables = model.text.tables(Math.max(...batch.next));
+      const result = text({ ...device, tables, temperature, trainable, trainsVision });
+      tf.dispose([device.ids, device.positions, device.rows, device.targets, device.coefficients]);
+      if (device.images !== undefined) device.images.source.dispose();
+      const gradients: Gradients = result.gradients;
+      if (traced !== undefined && result.dFeatures !== undefined) {
+        for (const [name, gradient] of vision.backward(traced, result.dFeatures, trainable)) {
+          gradients.set(name, gradient);
+        }
+      }
+      const [logProbs, entropies] = await Promise.all([
+        result.scores.logProbs.data<'float32'>(),
+        result.scores.entropies.data<'float32'>(),
+      ]);
+      tf.dispose([result.scores.logProbs, result.scores.entropies]);
+      return { logProbs, entropies, gradients };
+    } finally {
+      images[Symbol.dispose]();
+    }
+  };
+}
