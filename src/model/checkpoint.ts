@@ -1,107 +1,109 @@
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import * as tf from '@tensorflow/tfjs';
+import { z } from 'zod';
 import { CheckpointError, messageOf } from '../common/errors.ts';
+import { readRange } from '../common/files.ts';
 import { log } from '../common/log.ts';
 import { startProgress } from '../common/progress.ts';
 import type { ModelConfig } from '../config/model.ts';
-import { toBfloat16, toFloat16 } from '../runtime/halves.ts';
-import { Variable, type VariableDType } from '../runtime/index.ts';
-import { expectedShapes, toReleasedName } from './names.ts';
+import type { Variable } from '../runtime/variable.ts';
+import { EMBEDDING, expectedTensors, HEAD, toReleasedName } from './names.ts';
+import { loadTensor, type LocatedTensor, type ParameterDType } from './parameters.ts';
 import {
   byteLength,
+  orCannotWrite,
   readSafetensorsHeader,
-  type SafetensorsDType,
+  replaceFile,
   type StoredTensor,
-  type TensorToWrite,
+  type TensorContent,
   writeSafetensors,
 } from './safetensors.ts';
 
 const INDEX = 'model.safetensors.index.json';
 const SINGLE = 'model.safetensors';
-const HEAD = 'lm_head.weight';
-const EMBEDDING = 'model.embed_tokens.weight';
-const DTYPES = { F32: 'float32', BF16: 'bfloat16', F16: 'float16' } as const;
 const MIB = 2 ** 20;
-/** Hugging Face's default is 5 GB. */
-const MAX_SHARD_BYTES = 5e9;
-const NAMED_AT_MOST = 10;
-
-/** A parameter on disk. */
-export interface LocatedTensor extends StoredTensor {
-  file: string;
-}
 
 /**
  * Finds the tensors of a checkpoint, sharded or in one file, by their released names.
- * @throws CheckpointError if files or tensors are missing, or a file is damaged
+ * @throws CheckpointError if files or tensors are missing, a file is damaged, or two tensors have one name
  */
-export function locateTensors(folder: string): Map<string, LocatedTensor> {
+export function readCheckpointIndex(folder: string): Map<string, LocatedTensor> {
   const located = new Map<string, LocatedTensor>();
   for (const [shard, names] of shardsOf(folder)) {
     const file = join(folder, shard);
-    if (!existsSync(file)) {
-      throw new CheckpointError(
-        `${join(folder, INDEX)} names ${shard} for ${names?.[0] ?? 'its tensors'}, but there is no such file. Fetch it.`,
-      );
-    }
-    const tensors = readSafetensorsHeader(file);
-    for (const name of names ?? tensors.keys()) {
-      const tensor = tensors.get(name);
-      if (tensor === undefined) {
+    const { tensors } = readSafetensorsHeader(file);
+    if (names !== undefined) assertHolds(join(folder, INDEX), file, names, tensors);
+    for (const [storedName, tensor] of tensors) {
+      const name = toReleasedName(storedName);
+      const other = located.get(name);
+      if (other !== undefined) {
         throw new CheckpointError(
-          `${join(folder, INDEX)} says that ${name} is in ${shard}; it is not there.`,
+          `${name} is stored twice: as ${other.storedName} in ${other.file}, and as ${storedName} in ${file}. Remove one.`,
         );
       }
-      located.set(toReleasedName(name), { ...tensor, file });
+      located.set(name, { ...tensor, file, storedName });
     }
   }
   return located;
 }
 
-/* The files of a checkpoint, and which tensors are to be in each (undefined: all that are). */
-function shardsOf(folder: string): Map<string, string[] | undefined> {
+const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
+
+/* The files of a checkpoint, and the names that the index gives for each; undefined where there is no index. */
+function shardsOf(folder: string): Map<string, Set<string> | undefined> {
   const index = join(folder, INDEX);
   if (!existsSync(index)) {
     if (existsSync(join(folder, SINGLE))) return new Map([[SINGLE, undefined]]);
     throw new CheckpointError(
-      `${folder} holds neither ${INDEX} nor ${SINGLE}: is it the folder of a model in Hugging Face's layout?`,
+      `${folder} holds neither ${INDEX} nor ${SINGLE}. Give the folder of a model in Hugging Face's layout.`,
     );
   }
-  const shards = new Map<string, string[]>();
-  for (const [name, shard] of Object.entries(readWeightMap(index))) {
-    const names = shards.get(shard) ?? [];
-    names.push(name);
-    shards.set(shard, names);
+  const result = indexSchema.safeParse(readJson(index));
+  if (!result.success) {
+    throw new CheckpointError(`${index} is wrong:\n${z.prettifyError(result.error)}\nFetch it again.`);
+  }
+  const shards = new Map<string, Set<string>>();
+  for (const [name, shard] of Object.entries(result.data.weight_map)) {
+    const names = shards.get(shard);
+    if (names !== undefined) {
+      names.add(name);
+      continue;
+    }
+    if (!existsSync(join(folder, shard))) {
+      throw new CheckpointError(
+        `${index} says that ${name} is in ${shard}, but there is no such file. Fetch it.`,
+      );
+    }
+    shards.set(shard, new Set([name]));
   }
   return shards;
 }
 
-function readWeightMap(file: string): Record<string, string> {
-  const map = (readJson(file) as { weight_map?: unknown } | null)?.weight_map;
-  if (
-    typeof map === 'object' &&
-    map !== null &&
-    Object.values(map).every((shard) => typeof shard === 'string')
-  ) {
-    return map as Record<string, string>;
-  }
-  throw new CheckpointError(`${file} has no weight_map from tensors to files: fetch it again.`);
+function assertHolds(
+  index: string,
+  file: string,
+  names: ReadonlySet<string>,
+  tensors: ReadonlyMap<string, StoredTensor>,
+): void {
+  const problems = [
+    ...list(
+      `that ${index} says are in ${file} are not there`,
+      [...names].filter((name) => !tensors.has(name)),
+    ),
+    ...list(
+      `in ${file} are not in ${index}`,
+      [...tensors.keys()].filter((name) => !names.has(name)),
+    ),
+  ];
+  if (problems.length === 0) return;
+  throw new CheckpointError(
+    `The index and the file belong to different checkpoints:\n${problems.join('\n')}\nFetch both again.`,
+  );
 }
 
 /**
  * Reads a JSON file of a checkpoint.
- * @throws CheckpointError if it is missing or no JSON
+ * @throws CheckpointError if it is missing or not JSON
  */
 export function readJson(file: string): unknown {
   try {
@@ -111,25 +113,35 @@ export function readJson(file: string): unknown {
   }
 }
 
+/** How parameters are loaded. */
+export interface LoadOptions {
+  /** to keep them in; default: as they are stored */
+  dtype?: ParameterDType | undefined;
+  /** gets what the user should know */
+  warn?: (message: string) => void;
+}
+
 /**
  * Loads the parameters of a checkpoint, by their released names, straight from its files, with a progress bar. Where
  * the head is the embedding (tied), there is no `lm_head.weight` among them.
  *
- * As in transformers 5, a missing `tie_word_embeddings` without a stored head means tied, and a stored head that
- * differs from a tied embedding is used, with a warning.
+ * As in transformers 5, a stored head that differs from the embedding is used though the config ties them, with a
+ * warning; unlike there, a missing `tie_word_embeddings` without a stored head means tied, as in transformers 4.
  *
- * @param dtype to keep them in; default: as they are stored
+ * @returns variables, which are the caller's to dispose
  * @throws CheckpointError if tensors are missing, left over or mis-shaped, or a file is damaged
  */
 export function loadParameters(
   folder: string,
   config: ModelConfig,
-  { dtype }: { dtype?: VariableDType | undefined } = {},
+  { dtype, warn = (message) => log.warn(message) }: LoadOptions = {},
 ): Map<string, Variable> {
-  const located = chooseHead(folder, locateTensors(folder), config);
-  assertShapes(folder, located, config);
+  const located = readCheckpointIndex(folder);
+  const hasHead = hasOwnHead(folder, located, config, warn);
+  assertShapes(folder, located, expectedTensors(config, { head: located.has(HEAD) }));
+  if (!hasHead) located.delete(HEAD);
   const total = [...located.values()].reduce((sum, { bytes }) => sum + bytes, 0);
-  using progress = startProgress('Loading', Math.max(1, Math.round(total / MIB)), 'MiB');
+  using progress = startProgress('Loading the weights', Math.max(1, Math.round(total / MIB)), 'MiB');
   const parameters = new Map<string, Variable>();
   let done = 0;
   try {
@@ -148,90 +160,70 @@ export function loadParameters(
 const inFileOrder = (located: ReadonlyMap<string, LocatedTensor>): [string, LocatedTensor][] =>
   [...located].sort(([, a], [, b]) => (a.file === b.file ? a.offset - b.offset : a.file < b.file ? -1 : 1));
 
-/** Loads one tensor; one that changes its type is in memory twice for a moment. */
-export function loadTensor(name: string, tensor: LocatedTensor, dtype?: VariableDType): Variable {
-  const { file, offset, shape } = tensor;
-  const stored = Variable.fromFile(file, { offset, shape, dtype: DTYPES[tensor.dtype], name });
-  if (dtype === undefined || dtype === stored.dtype) return stored;
-  const made: Variable[] = [];
-  tf.tidy(() => {
-    made.push(Variable.fromTensor(stored.read(), { dtype, name }));
-  });
-  stored.dispose();
-  return made[0] as Variable;
-}
-
-function chooseHead(
+function hasOwnHead(
   folder: string,
-  located: Map<string, LocatedTensor>,
+  located: ReadonlyMap<string, LocatedTensor>,
   { tieWordEmbeddings }: ModelConfig,
-): Map<string, LocatedTensor> {
+  warn: (message: string) => void,
+): boolean {
   const head = located.get(HEAD);
   const embedding = located.get(EMBEDDING);
   if (head === undefined) {
-    if (tieWordEmbeddings !== false) return located;
+    if (tieWordEmbeddings !== false) return false;
     throw new CheckpointError(
-      `${folder} holds no ${HEAD}, and its config.json says that the head is not the embedding (tie_word_embeddings is ` +
-        'false). Fetch the missing shard, or set it to true if they are tied.',
+      `${folder} holds no ${HEAD}, and its config.json says that the head is not the embedding (tie_word_embeddings ` +
+        'is false). Fetch the missing file, or set it to true if they are tied.',
     );
   }
-  if (tieWordEmbeddings !== true || embedding === undefined) return located;
-  if (haveEqualBytes(head, embedding)) {
-    const rest = new Map(located);
-    rest.delete(HEAD);
-    return rest;
-  }
-  log.warn(
-    `${head.file} holds a ${HEAD} that differs from the embedding, though config.json ties them. It is used, as in ` +
-      'transformers 5.',
+  if (tieWordEmbeddings !== true || embedding === undefined) return true;
+  if (haveEqualBytes(head, embedding)) return false;
+  warn(
+    `${head.file} holds a ${head.storedName} that differs from the embedding, though config.json ties them ` +
+      '(tie_word_embeddings is true). It is used, as in transformers 5; transformers 4 ignores it.',
   );
-  return located;
+  return true;
 }
 
-const COMPARED_AT_ONCE = 8 * MIB;
+const COMPARED_BYTES = 8 * MIB;
 
 function haveEqualBytes(a: LocatedTensor, b: LocatedTensor): boolean {
   if (a.dtype !== b.dtype || a.bytes !== b.bytes) return false;
-  const parts = [a, b].map(({ file, offset }) => ({
-    handle: openSync(file, 'r'),
-    offset,
-    buffer: Buffer.alloc(COMPARED_AT_ONCE),
-  }));
-  try {
-    for (let at = 0; at < a.bytes; at += COMPARED_AT_ONCE) {
-      const size = Math.min(COMPARED_AT_ONCE, a.bytes - at);
-      const [x, y] = parts.map(({ handle, offset, buffer }) => {
-        readSync(handle, buffer, 0, size, offset + at);
-        return buffer.subarray(0, size);
-      }) as [Buffer, Buffer];
-      if (!x.equals(y)) return false;
-    }
-    return true;
-  } finally {
-    for (const { handle } of parts) closeSync(handle);
+  const buffers = [Buffer.alloc(COMPARED_BYTES), Buffer.alloc(COMPARED_BYTES)] as const;
+  for (let at = 0; at < a.bytes; at += COMPARED_BYTES) {
+    const [x, y] = buffers.map((buffer) => buffer.subarray(0, a.bytes - at)) as [Buffer, Buffer];
+    readRange(a.file, a.offset + at, x);
+    readRange(b.file, b.offset + at, y);
+    if (!x.equals(y)) return false;
   }
+  return true;
 }
 
 function assertShapes(
   folder: string,
   located: ReadonlyMap<string, LocatedTensor>,
-  config: ModelConfig,
+  expected: ReadonlyMap<string, readonly number[]>,
 ): void {
-  const expected = expectedShapes(config);
-  if (located.has(HEAD)) expected.set(HEAD, expected.get(EMBEDDING) as number[]);
+  const text = (shape: readonly number[] = []): string => `[${shape.join(', ')}]`;
   const missing = [...expected].filter(([name]) => !located.has(name));
   const leftOver = [...located].filter(([name]) => !expected.has(name));
   const misshaped = [...located].filter(
-    ([name, { shape }]) => expected.has(name) && expected.get(name)?.join() !== shape.join(),
+    ([name, { shape }]) => expected.has(name) && text(expected.get(name)) !== text(shape),
   );
   const problems = [
-    ...list('missing', missing, ([name, shape]) => `${name} [${shape.join(', ')}]`),
-    ...list('left over', leftOver, ([name, { file, shape }]) => `${name} [${shape.join(', ')}] in ${file}`),
     ...list(
-      'mis-shaped',
-      misshaped,
-      ([name, { file, shape }]) =>
-        `${name} in ${file} is [${shape.join(', ')}], expected [${expected.get(name)?.join(', ') ?? ''}]`,
+      'missing',
+      missing.map(([name, shape]) => `${name}, expected ${text(shape)}`),
+    ),
+    ...list(
+      'left over',
+      leftOver.map(([, { storedName, file, shape }]) => `${storedName} ${text(shape)} in ${file}`),
+    ),
+    ...list(
+      'of another shape',
+      misshaped.map(
+        ([name, { storedName, file, shape }]) =>
+          `${storedName} in ${file}: found ${text(shape)}, expected ${text(expected.get(name))}`,
+      ),
     ),
   ];
   if (problems.length === 0) return;
@@ -241,94 +233,105 @@ function assertShapes(
   );
 }
 
-function list<T>(what: string, items: readonly T[], line: (item: T) => string): string[] {
+const NAMED_AT_MOST = 10;
+
+function list(what: string, items: readonly string[]): string[] {
   if (items.length === 0) return [];
-  const named = items.slice(0, NAMED_AT_MOST).map((item) => `    ${line(item)}`);
   const more = items.length > NAMED_AT_MOST ? [`    and ${items.length - NAMED_AT_MOST} more`] : [];
-  return [`  ${items.length} ${what}:`, ...named, ...more];
+  return [
+    `  ${items.length} ${what}:`,
+    ...items.slice(0, NAMED_AT_MOST).map((item) => `    ${item}`),
+    ...more,
+  ];
 }
 
-const STORED: Record<VariableDType, SafetensorsDType | undefined> = {
-  float32: 'F32',
-  bfloat16: 'BF16',
-  float16: 'F16',
-  int32: undefined,
-};
-
-/** A parameter as it is written: in its own type. */
-export function toWrite(name: string, variable: Variable): TensorToWrite {
-  const dtype = STORED[variable.dtype];
-  if (dtype === undefined) throw new CheckpointError(`${name} is of type int32, which no checkpoint holds.`);
-  return {
-    name,
-    dtype,
-    shape: variable.shape,
-    bytes: () => {
-      const values = tf.tidy(() => variable.read().dataSync<'float32'>());
-      const halves = dtype === 'BF16' ? toBfloat16(values) : dtype === 'F16' ? toFloat16(values) : values;
-      return new Uint8Array(halves.buffer, halves.byteOffset, halves.byteLength);
-    },
-  };
-}
+/** The default of transformers 4 and of the hub. */
+const MAX_SHARD_BYTES = 5e9;
+const WEIGHTS = /^model(-\d{5}-of-\d{5})?\.safetensors(\.new)?(\.partial)?$/;
+const STAGED = '.new';
 
 /**
- * Writes parameters in the released layout: one file, or shards with an index. Each file gets its name once all of them
- * are whole, and what was there before is removed only then.
+ * Writes parameters in the released layout: one file, or shards with an index. A checkpoint that is in the folder
+ * already stays until all of the new one is on the disk.
  *
  * @param parameters by their released names
  * @throws CheckpointError if a file cannot be written
  */
 export function saveParameters(
   folder: string,
-  parameters: ReadonlyMap<string, Variable>,
+  parameters: ReadonlyMap<string, TensorContent>,
   { maxShardBytes = MAX_SHARD_BYTES }: { maxShardBytes?: number } = {},
 ): void {
-  const shards = dealToShards(
-    [...parameters].map(([name, variable]) => toWrite(name, variable)),
-    maxShardBytes,
-  );
+  const shards = dealToShards(parameters, maxShardBytes);
   const number = (i: number): string => String(i).padStart(5, '0');
   const names = shards.map((_, i) =>
     shards.length === 1 ? SINGLE : `model-${number(i + 1)}-of-${number(shards.length)}.safetensors`,
   );
-  shards.forEach((shard, i) => {
-    writeSafetensors(join(folder, `.${names[i] ?? ''}.new`), shard);
+  orCannotWrite(folder, () => mkdirSync(folder, { recursive: true }));
+  try {
+    shards.forEach((shard, i) => {
+      writeSafetensors(join(folder, `${names[i] ?? ''}${STAGED}`), shard);
+    });
+    orCannotWrite(folder, () => {
+      giveNames(folder, names);
+    });
+    if (shards.length > 1) writeIndex(join(folder, INDEX), shards, names);
+  } finally {
+    for (const name of names) rmSync(join(folder, `${name}${STAGED}`), { force: true });
+  }
+  orCannotWrite(folder, () => {
+    removeStale(folder, names);
   });
-  for (const name of names) renameSync(join(folder, `.${name}.new`), join(folder, name));
-  if (shards.length > 1) writeIndex(folder, shards, names);
-  removeOthers(folder, names);
 }
 
-function dealToShards(tensors: readonly TensorToWrite[], maxBytes: number): TensorToWrite[][] {
-  const shards: TensorToWrite[][] = [[]];
+function giveNames(folder: string, names: readonly string[]): void {
+  // An index never points at a mixture of two checkpoints: without it, a kill from here on leaves an error to see.
+  if (names.some((name) => name !== SINGLE && existsSync(join(folder, name)))) {
+    rmSync(join(folder, INDEX), { force: true });
+  }
+  for (const name of names) renameSync(join(folder, `${name}${STAGED}`), join(folder, name));
+}
+
+function dealToShards(
+  tensors: ReadonlyMap<string, TensorContent>,
+  maxBytes: number,
+): Map<string, TensorContent>[] {
+  let shard = new Map<string, TensorContent>();
+  const shards = [shard];
   let used = 0;
-  for (const tensor of tensors) {
+  for (const [name, tensor] of tensors) {
     const bytes = byteLength(tensor);
     if (used > 0 && used + bytes > maxBytes) {
-      shards.push([]);
+      shard = new Map<string, TensorContent>();
+      shards.push(shard);
       used = 0;
     }
-    shards.at(-1)?.push(tensor);
+    shard.set(name, tensor);
     used += bytes;
   }
   return shards;
 }
 
-function writeIndex(folder: string, shards: readonly TensorToWrite[][], names: readonly string[]): void {
-  const map = shards.flatMap((shard, i) => shard.map(({ name }) => [name, names[i]] as const));
+function writeIndex(
+  file: string,
+  shards: readonly ReadonlyMap<string, TensorContent>[],
+  names: readonly string[],
+): void {
+  const map = shards.flatMap((shard, i) => [...shard.keys()].map((name) => [name, names[i]] as const));
+  const bytes = shards.flatMap((shard) => [...shard.values()].map(byteLength));
   const index = {
-    metadata: { total_size: shards.flat().reduce((sum, tensor) => sum + byteLength(tensor), 0) },
-    weight_map: Object.fromEntries([...map].sort(([a], [b]) => (a < b ? -1 : 1))),
+    metadata: { total_size: bytes.reduce((sum, size) => sum + size, 0) },
+    weight_map: Object.fromEntries(map.sort(([a], [b]) => (a < b ? -1 : 1))),
   };
-  writeFileSync(join(folder, `.${INDEX}.new`), `${JSON.stringify(index, undefined, 2)}\n`, { flush: true });
-  renameSync(join(folder, `.${INDEX}.new`), join(folder, INDEX));
+  replaceFile(file, (write) => {
+    write(Buffer.from(`${JSON.stringify(index, undefined, 2)}\n`));
+  });
 }
 
-/* Weights of an earlier save under other names. */
-function removeOthers(folder: string, names: readonly string[]): void {
+/* Weights of an earlier checkpoint under other names, and what a save that was killed left. */
+function removeStale(folder: string, names: readonly string[]): void {
   if (names.length === 1) rmSync(join(folder, INDEX), { force: true });
   for (const file of readdirSync(folder)) {
-    const isWeights = file === SINGLE || /^model-\d{5}-of-\d{5}\.safetensors$/.test(file);
-    if (isWeights && !names.includes(file)) rmSync(join(folder, file));
+    if (WEIGHTS.test(file) && !names.includes(file)) rmSync(join(folder, file));
   }
 }

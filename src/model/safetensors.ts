@@ -264,7 +264,11 @@ export function replaceFile(file: string, body: (write: (bytes: Uint8Array) => v
   }
 }
 
-function orCannotWrite<T>(file: string, body: () => T): T {
+/**
+ * Does something to a file or folder.
+ * @throws CheckpointError that it cannot be written, with what `body` threw as the reason
+ */
+export function orCannotWrite<T>(file: string, body: () => T): T {
   try {
     return body();
   } catch (error) {
