@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { ConfigError } from '../common/errors.ts';
 
 /** How the runtime is set up: which backend, how many threads, how much of the GPU's memory. */
-const runtimeSchema = z.strictObject({
+export const runtimeSchema = z.strictObject({
   backend: z
     .enum(['auto', 'tensorflow', 'wasm'])
     .default('auto')

@@ -1,0 +1,66 @@
+/*
+ * One measurement of a small model in a process of its own. Arguments: hidden size, layers, and `score`, `gradient`,
+ * `generate-1` or `generate-8`. Prints the medians as one line of JSON.
+ */
+import * as tf from '@tensorflow/tfjs';
+import { generate } from '../../src/model/generate.ts';
+import type { ModelInputs } from '../../src/model/inputs.ts';
+import { score } from '../../src/model/score.ts';
+import { selectBackend } from '../../src/runtime/index.ts';
+import { lossAndGradients } from '../../src/train/loss.ts';
+import { createVjp } from '../../src/train/vjp.ts';
+import { buildSmallModel, smallInputs } from './smallModel.ts';
+
+const [hidden = '64', layers = '4', what = 'score', repeats = '5'] = process.argv.slice(2);
+const [LENGTH, NEW_TOKENS, PROMPT, WARM_UP] = [256, 64, 22, 2];
+
+await selectBackend({ backend: 'tensorflow' });
+const model = buildSmallModel({ hidden: Number(hidden), layers: Number(layers) });
+const vjp = createVjp(model);
+
+const batch = what.startsWith('generate-') ? Number(what.slice('generate-'.length)) : 4;
+const inputs = smallInputs(batch, LENGTH);
+const cut = (inputs_: ModelInputs, length: number): ModelInputs => ({
+  ...inputs_,
+  inputIds: inputs_.inputIds.map((ids) => ids.slice(0, length)),
+  attentionMask: inputs_.attentionMask.map((mask) => mask.slice(0, length)),
+});
+const responses = inputs.inputIds.map((ids) => ids.slice(PROMPT));
+const labels = inputs.inputIds.map((ids) => ids.map((id, at) => (at > LENGTH / 2 ? id : -100)));
+
+async function timed(run: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await run();
+  return (performance.now() - start) / 1e3;
+}
+
+/* Seconds of one repetition, and how many tokens they are for. */
+async function once(): Promise<{ seconds: number; tokens: number }> {
+  if (what === 'score') {
+    const seconds = await timed(() => score(model, cut(inputs, PROMPT), responses));
+    return { seconds, tokens: batch * LENGTH };
+  }
+  if (what === 'gradient') {
+    const seconds = await timed(async () => {
+      const { gradients } = await lossAndGradients(model, vjp, { ...inputs, labels }, [/^model\./]);
+      const values = [...gradients.values()];
+      // Waits for the last of them.
+      await values.at(-1)?.data();
+      tf.dispose(values);
+    });
+    return { seconds, tokens: batch * LENGTH };
+  }
+  const prefill = await timed(() => generate(model, inputs, { maxNewTokens: 1 }));
+  const all = await timed(() => generate(model, inputs, { maxNewTokens: NEW_TOKENS }));
+  return { seconds: all - prefill, tokens: batch * (NEW_TOKENS - 1) };
+}
+
+for (let i = 0; i < WARM_UP; i++) await once();
+const runs: { seconds: number; tokens: number }[] = [];
+for (let i = 0; i < Number(repeats); i++) runs.push(await once());
+const seconds = runs.map((run) => run.seconds).sort((a, b) => a - b);
+const median = seconds[Math.floor(seconds.length / 2)] as number;
+const tokens = runs[0]?.tokens as number;
+process.stdout.write(
+  `${JSON.stringify({ median_s: median, min_s: seconds[0], tokens_per_s_median: tokens / median })}\n`,
+);
