@@ -1,4 +1,3 @@
-import * as tf from '@tensorflow/tfjs';
 import { CheckpointError } from '../common/errors.ts';
 import { toFloat16 } from '../runtime/halves.ts';
 import { Variable } from '../runtime/variable.ts';
@@ -55,7 +54,9 @@ export function contentOf(variable: Variable): TensorContent {
     dtype,
     shape: variable.shape,
     bytes: () => {
-      const values = tf.tidy(() => variable.read().dataSync<'float32'>());
+      const value = variable.read();
+      const values = value.dataSync<'float32'>();
+      value.dispose();
       const elements = dtype === 'BF16' ? upperHalves(values) : dtype === 'F16' ? toFloat16(values) : values;
       return new Uint8Array(elements.buffer, elements.byteOffset, elements.byteLength);
     },
