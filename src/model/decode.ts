@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import { type SampleOptions, sampleTokens } from '../ops/sample.ts';
-import { whileLoop } from '../runtime/index.ts';
+import { whileLoop } from '../runtime/whileLoop.ts';
 import { cachedLayer, type DecodeStep, type LayerCache, type Rotary, textRotaryAt } from './decoder.ts';
 import type { CompiledFunctions, FlatParameters } from './functions.ts';
 import type { TextModel } from './textModel.ts';

@@ -5,7 +5,8 @@ import { causalAttention } from '../ops/causalAttention.ts';
 import { rmsNorm } from '../ops/rmsNorm.ts';
 import { rotate, rotaryFrequencies } from '../ops/rotary.ts';
 import { swiglu } from '../ops/swiglu.ts';
-import type { Compute, Variable } from '../runtime/index.ts';
+import type { Compute } from '../runtime/tensorflow/multiply.ts';
+import type { Variable } from '../runtime/variable.ts';
 import { type LinearParameters, project, valueOf, type Weight } from './project.ts';
 
 /** The parameters of a decoder layer, by Hugging Face's names. */

@@ -1,4 +1,5 @@
-import { type Compiled, compile, type CompileOptions, type Variable } from '../runtime/index.ts';
+import { type Compiled, compile, type CompileOptions } from '../runtime/compile.ts';
+import type { Variable } from '../runtime/variable.ts';
 import { nestParameters } from './parameters.ts';
 import type { Weight } from './project.ts';
 

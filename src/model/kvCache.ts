@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
-import { compile, Variable, type VariableDType } from '../runtime/index.ts';
+import { compile } from '../runtime/compile.ts';
+import type { VariableDType } from '../runtime/storage.ts';
+import { Variable } from '../runtime/variable.ts';
 import type { LayerCache } from './decoder.ts';
 
 /**

@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
-import { type Compute, linear, type Variable } from '../runtime/index.ts';
+import { linear } from '../runtime/linear.ts';
+import type { Compute } from '../runtime/tensorflow/multiply.ts';
+import type { Variable } from '../runtime/variable.ts';
 
 /** A parameter: a variable is frozen (no gradient flows to it), a tensor is one that is being differentiated. */
 export type Weight = Variable | tf.Tensor;

@@ -1,6 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
 import type { ModelConfig } from '../config/model.ts';
-import type { Compute, Variable, VariableDType } from '../runtime/index.ts';
+import type { VariableDType } from '../runtime/storage.ts';
+import type { Compute } from '../runtime/tensorflow/multiply.ts';
+import type { Variable } from '../runtime/variable.ts';
 import { createDecoder, type Decoder } from './decode.ts';
 import { type CompiledFunctions, createFunctions } from './functions.ts';
 import type { Prefilled } from './generationBatch.ts';

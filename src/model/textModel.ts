@@ -2,7 +2,9 @@ import * as tf from '@tensorflow/tfjs';
 import type { ModelConfig, TextConfig } from '../config/model.ts';
 import { type LogProbs, logProbs } from '../ops/logProbs.ts';
 import { rmsNorm } from '../ops/rmsNorm.ts';
-import { type Compute, linear, type Variable } from '../runtime/index.ts';
+import { linear } from '../runtime/linear.ts';
+import type { Compute } from '../runtime/tensorflow/multiply.ts';
+import type { Variable } from '../runtime/variable.ts';
 import {
   causalLayer,
   type DecoderContext,

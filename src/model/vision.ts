@@ -4,7 +4,7 @@ import { attention } from '../ops/attention.ts';
 import { rmsNorm } from '../ops/rmsNorm.ts';
 import { rotate } from '../ops/rotary.ts';
 import { swiglu } from '../ops/swiglu.ts';
-import type { Compute } from '../runtime/index.ts';
+import type { Compute } from '../runtime/tensorflow/multiply.ts';
 import { type LinearParameters, multiply, project, valueOf, type Weight } from './project.ts';
 
 /** The parameters of a block of the vision tower, by Hugging Face's names. */

@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import type { ModelConfig } from '../config/model.ts';
-import type { Compute, Variable } from '../runtime/index.ts';
+import type { Compute } from '../runtime/tensorflow/multiply.ts';
+import type { Variable } from '../runtime/variable.ts';
 import { type CompiledFunctions, type FlatParameters, flatPart, withAdapters } from './functions.ts';
 import type { Weight } from './project.ts';
 import {

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import { gumbel, whileLoop } from '../runtime/index.ts';
+import { gumbel } from '../runtime/random.ts';
+import { whileLoop } from '../runtime/whileLoop.ts';
 import { firstWord } from '../runtime/threefry.ts';
 
 /** What a token is drawn from. */

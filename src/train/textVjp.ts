@@ -6,7 +6,9 @@ import type { Qwen25VL } from '../model/qwen25vl.ts';
 import { chunksOf, embedTokens, type TextInputs } from '../model/textModel.ts';
 import { type LogProbs, logProbsVjp } from '../ops/logProbs.ts';
 import { rmsNorm } from '../ops/rmsNorm.ts';
-import { type Compute, linearVjp, Variable } from '../runtime/index.ts';
+import { linearVjp } from '../runtime/linear.ts';
+import type { Compute } from '../runtime/tensorflow/multiply.ts';
+import { Variable } from '../runtime/variable.ts';
 import type { Checkpointing, Gradients } from './vjp.ts';
 
 /** What the decoder is differentiated at. */

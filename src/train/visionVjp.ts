@@ -12,7 +12,7 @@ import {
 import { embedPatches, mergePatches, type VisionAttention, visionBlock } from '../model/vision.ts';
 import { layOutImages, type VisionGroup } from '../model/visionLayout.ts';
 import type { GroupInputs } from '../model/visionModel.ts';
-import type { Variable } from '../runtime/index.ts';
+import type { Variable } from '../runtime/variable.ts';
 import type { Gradients } from './vjp.ts';
 
 /** Encoded images, with what the backward pass needs. */

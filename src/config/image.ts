@@ -1,0 +1,73 @@
+import { z } from 'zod';
+import { CheckpointError } from '../common/errors.ts';
+
+const positive = z.int().positive();
+const colour = z.tuple([z.number(), z.number(), z.number()]);
+
+const imageSchema = z.object({
+  min_pixels: positive.nullish(),
+  max_pixels: positive.nullish(),
+  size: z.object({ shortest_edge: positive.nullish(), longest_edge: positive.nullish() }).partial().nullish(),
+  patch_size: positive.default(14),
+  temporal_patch_size: positive.default(2),
+  merge_size: positive.default(2),
+  // Those of CLIP.
+  image_mean: colour.default([0.48145466, 0.4578275, 0.40821073]),
+  image_std: colour.default([0.26862954, 0.26130258, 0.27577711]),
+});
+
+/** How pictures become patches: what `preprocessor_config.json` says. */
+export interface ImageConfig {
+  /** pictures are scaled so that their area is within these, in pixels */
+  minPixels: number;
+  maxPixels: number;
+  /** side of a patch in pixels */
+  patchSize: number;
+  temporalPatchSize: number;
+  /** side of a token in patches */
+  mergeSize: number;
+  /** by which red, green and blue (0 to 1) are normalised */
+  mean: readonly [number, number, number];
+  std: readonly [number, number, number];
+}
+
+/* The limits of transformers' processor where the file has none. */
+const DEFAULT_MIN_PIXELS = 56 * 56;
+const DEFAULT_MAX_PIXELS = 28 * 28 * 1280;
+
+/**
+ * Reads `preprocessor_config.json`.
+ * @param json its parsed content
+ * @param file for messages
+ * @throws CheckpointError that names the file and each field that is wrong
+ */
+export function parseImageConfig(json: unknown, file: string): ImageConfig {
+  const result = imageSchema.safeParse(json);
+  if (!result.success) throw new CheckpointError(`${file} is wrong:\n${z.prettifyError(result.error)}`);
+  const { data } = result;
+  return {
+    minPixels: data.min_pixels ?? data.size?.shortest_edge ?? DEFAULT_MIN_PIXELS,
+    maxPixels: data.max_pixels ?? data.size?.longest_edge ?? DEFAULT_MAX_PIXELS,
+    patchSize: data.patch_size,
+    temporalPatchSize: data.temporal_patch_size,
+    mergeSize: data.merge_size,
+    mean: data.image_mean,
+    std: data.image_std,
+  };
+}
+
+/** In what the programs that read pictures differ. */
+export interface ImageQuirks {
+  /** whose bicubic resize: they differ by up to 2 of 255 */
+  resize: 'pillow' | 'torchvision';
+  /** leave the colours under a transparent alpha as they are, or put the picture over white */
+  alpha: 'drop' | 'white';
+  /** turn the picture as its EXIF orientation says */
+  exif: boolean;
+}
+
+/** As both released training stages saw their pictures: transformers' fast processor behind Pillow. */
+export const RELEASED: ImageQuirks = { resize: 'torchvision', alpha: 'drop', exif: false };
+
+/** For people's own pictures: cameras store them unturned, and what lies under alpha was never meant to be seen. */
+export const PICTURES: ImageQuirks = { resize: 'torchvision', alpha: 'white', exif: true };
