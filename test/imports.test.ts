@@ -16,7 +16,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   model: ['common', 'config', 'runtime', 'ops'],
   train: ['common', 'config', 'runtime', 'ops', 'model'],
   api: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train'],
-  cli: ['common', 'config', 'data', 'runtime', 'api'],
+  cli: ['common', 'config', 'data', 'runtime', 'model', 'api'],
 };
 /* Packages that only these folders know. */
 const ONLY_IN: Record<string, RegExp> = {

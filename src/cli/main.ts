@@ -1,8 +1,9 @@
 import yargs from 'yargs';
-import { BackendError, CheckpointError, ConfigError, messageOf } from '../common/errors.ts';
+import { BackendError, CheckpointError, ConfigError, DataError, messageOf } from '../common/errors.ts';
 import { log } from '../common/log.ts';
 import { FINER1_VERSION } from '../common/version.ts';
 import { doctorCommand } from './doctor.ts';
+import { generateCommand } from './generate.ts';
 import { Interrupted } from './interrupt.ts';
 import { setupCommand } from './setup.ts';
 
@@ -21,6 +22,7 @@ export async function main(args: string[]): Promise<void> {
     .usage('$0 <command>\n\nTrain and run visual models that name the exact sub-category.')
     .command(setupCommand)
     .command(doctorCommand)
+    .command(generateCommand)
     .demandCommand(1, 'Name a command.')
     .strict()
     .version(FINER1_VERSION)
@@ -55,7 +57,9 @@ function report(error: unknown): number {
     log.error(error.message);
     return error.exitStatus;
   }
-  const expected = [BackendError, CheckpointError, ConfigError].some((type) => error instanceof type);
+  const expected = [BackendError, CheckpointError, ConfigError, DataError].some(
+    (type) => error instanceof type,
+  );
   log.error(messageOf(error));
   const stack = error instanceof Error ? error.stack : undefined;
   if (stack !== undefined) log[expected ? 'debug' : 'error'](stack);

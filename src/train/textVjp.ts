@@ -163,10 +163,7 @@ function createBlocks(model: Qwen25VL): TextVjp {
         };
         return causalLayer(text.tree(weights), x, rotary, text.context);
       };
-      const [dx, ...grads] = tf.grads(layer as (...args: tf.Tensor[]) => tf.Tensor)(
-        [x_BLH, ...leaves],
-        dy_BLH,
-      ) as [tf.Tensor, ...tf.Tensor[]];
+      const [dx, ...grads] = tf.grads(layer)([x_BLH, ...leaves], dy_BLH) as [tf.Tensor, ...tf.Tensor[]];
       return { dx, grads };
     },
   );
@@ -187,7 +184,7 @@ function createBlocks(model: Qwen25VL): TextVjp {
         const normed_RH = rmsNorm(x, norm, config.text.rmsNormEps);
         return scoredHead(normed_RH, head, targets, coefficients, temperature, text.context.compute);
       };
-      const { value, grads } = tf.valueAndGrads(score as (...args: tf.Tensor[]) => tf.Tensor)(
+      const { value, grads } = tf.valueAndGrads(score)(
         [x_RH, ...leaves],
         tf.onesLike(targets).toFloat().tile([2]),
       );
@@ -248,11 +245,9 @@ function createBlocks(model: Qwen25VL): TextVjp {
 
     const [batch, length] = x_BLH.shape as [number, number];
     const parts = chunksOf(rows.size, config.text.vocabSize).map(([begin, size]) => {
-      const [x_RH, targets_R, coefficients_R] = tf.tidy(() => [
-        text.select(x_BLH, rows.slice(begin, size)),
-        targets.slice(begin, size),
-        coefficients.slice(begin, size),
-      ]) as [tf.Tensor, tf.Tensor, tf.Tensor];
+      const x_RH = tf.tidy(() => text.select(x_BLH, rows.slice(begin, size)));
+      const targets_R = targets.slice(begin, size);
+      const coefficients_R = coefficients.slice(begin, size);
       const { logProbs, entropies, grads } = headVjp(
         x_RH,
         targets_R,
@@ -286,7 +281,7 @@ function createBlocks(model: Qwen25VL): TextVjp {
         rotary,
         dx_BLH,
       );
-      tf.dispose([dx_BLH, kept[i] as tf.Tensor]);
+      tf.dispose([dx_BLH, kept[i]]);
       dx_BLH = dx;
       names.forEach((name, n) => {
         add(`model.layers.${i}.${name}`, grads[n] as tf.Tensor);

@@ -84,8 +84,10 @@ export function createVisionVjp(model: Qwen25VL) {
       groups: traced,
       [Symbol.dispose]: () => {
         tf.dispose([pixels, ...(features === undefined ? [] : [features])]);
-        for (const { inputs, kept } of traced)
-          tf.dispose([...Object.values(inputs as object), ...kept] as tf.Tensor[]);
+        for (const { inputs, kept } of traced) {
+          tf.dispose(Object.values<tf.Tensor>({ ...inputs }));
+          tf.dispose([...kept]);
+        }
       },
     };
   };

@@ -69,12 +69,19 @@ onEveryBackend(() => {
     const draws = 20_000;
     const logits = [0, 1, 2, -1, 0.5];
     const keys = tf.tensor2d(
-      sampleKeys(7, Array.from({ length: draws }, (_, i) => [i])),
+      sampleKeys(
+        7,
+        Array.from({ length: draws }, (_, i) => [i]),
+      ),
       [draws, 2],
       'int32',
     );
-    const tokens = sampleTokens(tf.tile(tf.tensor2d([logits]), [draws, 1]), OFF, keys, tf.scalar(0))
-      .tokens.dataSync();
+    const tokens = sampleTokens(
+      tf.tile(tf.tensor2d([logits]), [draws, 1]),
+      OFF,
+      keys,
+      tf.scalar(0),
+    ).tokens.dataSync();
     const total = logits.reduce((sum, z) => sum + Math.exp(z), 0);
     const chiSquare = logits.reduce((sum, z, token) => {
       const expected = (draws * Math.exp(z)) / total;

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Tokenizer as HubTokenizer } from '@huggingface/tokenizers';
+import { Tokenizer as PackageTokenizer } from '@huggingface/tokenizers';
 import { CheckpointError, messageOf } from '../../common/errors.ts';
 
 /** A checkpoint's own tokenizer. */
@@ -12,6 +12,14 @@ export interface Tokenizer {
   /** The token with exactly this text, if there is one. */
   idOf(token: string): number | undefined;
 }
+
+/* What is used of the package, whose own declarations do not resolve in ES modules. */
+interface HubTokenizer {
+  encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] };
+  decode(ids: number[], options: { skip_special_tokens: boolean }): string;
+  token_to_id(token: string): number | undefined;
+}
+const HubTokenizer = PackageTokenizer as unknown as new (json: object, config: object) => HubTokenizer;
 
 /**
  * Loads `tokenizer.json` and, if there is one, `tokenizer_config.json`.

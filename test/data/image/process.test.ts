@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import sharp, { type RGBA, type Sharp } from 'sharp';
+import sharp, { type Sharp } from 'sharp';
 import { describe, expect, it } from 'vitest';
 import {
   type ImageConfig,
@@ -174,7 +174,7 @@ describe('kinds of pictures', () => {
   });
 
   it('takes the first frame of an animation', async () => {
-    const frame = (background: RGBA): Promise<Buffer> =>
+    const frame = (background: { r: number; g: number; b: number; alpha: number }): Promise<Buffer> =>
       sharp({ create: { width: 40, height: 30, channels: 3, background } })
         .png()
         .toBuffer();

@@ -1,0 +1,107 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { ConfigError, DataError } from '../common/errors.ts';
+import { type ImageConfig, type ImageQuirks, parseImageConfig, PICTURES, RELEASED } from '../config/image.ts';
+import type { LoadConfig } from '../config/load.ts';
+import type { ModelConfig } from '../config/model.ts';
+import type { ImageSource } from '../data/image/decode.ts';
+import { processImage } from '../data/image/process.ts';
+import {
+  type ChatTemplate,
+  expandImages,
+  imagesIn,
+  loadChatTemplate,
+  type Message,
+} from '../data/text/chatTemplate.ts';
+import { loadTokenizer, type Tokenizer } from '../data/text/tokenizer.ts';
+import { readJson } from '../model/checkpoint.ts';
+import type { ModelInputs } from '../model/inputs.ts';
+
+/** Makes inputs of conversations and pictures. */
+export interface Preparer {
+  /** undefined where the checkpoint's folder has none */
+  tokenizer: Tokenizer | undefined;
+  imageConfig: ImageConfig;
+  prepare(messages: readonly Message[], images?: readonly ImageSource[]): Promise<ModelInputs>;
+}
+
+/**
+ * Reads what a checkpoint's folder says of text and pictures.
+ * @throws CheckpointError if a file is damaged, or does not fit the model
+ */
+export function createPreparer(folder: string, model: ModelConfig, options: LoadConfig): Preparer {
+  const imageConfig = readImageConfig(folder, model, options);
+  const quirks: ImageQuirks = options.pictures === 'released' ? RELEASED : PICTURES;
+  const tokenizer = existsSync(join(folder, 'tokenizer.json')) ? loadTokenizer(folder) : undefined;
+  const template: ChatTemplate = loadChatTemplate(folder);
+  return {
+    tokenizer,
+    imageConfig,
+    prepare: async (messages, images = []) => {
+      if (tokenizer === undefined) {
+        throw new DataError(
+          `${folder} holds no tokenizer.json: text cannot be encoded. Fetch the tokenizer's files.`,
+        );
+      }
+      const sources = [...images, ...imagesIn(messages)];
+      const processed = await Promise.all(sources.map((source) => processImage(source, imageConfig, quirks)));
+      const grids = processed.map(({ gridThw }) => gridThw);
+      const addGenerationPrompt = messages.at(-1)?.role !== 'assistant';
+      const text = expandImages(template(messages, { addGenerationPrompt }), grids, imageConfig.mergeSize);
+      const ids = tokenizer.encode(text);
+      return {
+        inputIds: [ids],
+        attentionMask: [ids.map(() => 1)],
+        pixelValues: processed.length === 0 ? null : join32(processed.map(({ pixelValues }) => pixelValues)),
+        imageGridThw: grids.map((grid) => [...grid]),
+      };
+    },
+  };
+}
+
+function join32(parts: readonly Float32Array[]): Float32Array {
+  const joined = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
+}
+
+function readImageConfig(folder: string, { vision }: ModelConfig, options: LoadConfig): ImageConfig {
+  const file = join(folder, 'preprocessor_config.json');
+  const stored = parseImageConfig(existsSync(file) ? readJson(file) : {}, file);
+  const config: ImageConfig = {
+    ...stored,
+    minPixels: options.minPixels ?? stored.minPixels,
+    maxPixels: options.maxPixels ?? stored.maxPixels,
+    patchSize: vision.patchSize,
+    temporalPatchSize: vision.temporalPatchSize,
+    mergeSize: vision.spatialMergeSize,
+  };
+  if (config.minPixels <= config.maxPixels) return config;
+  throw new ConfigError(
+    `minPixels ${config.minPixels} is above maxPixels ${config.maxPixels}. Change one of them (those of the checkpoint ` +
+      `are ${stored.minPixels} and ${stored.maxPixels}).`,
+  );
+}
+
+/** Joins inputs of several conversations to one batch, padded on the left. */
+export function batchInputs(parts: readonly ModelInputs[], padTokenId = 0): ModelInputs {
+  const rows = parts.flatMap(({ inputIds, attentionMask }) =>
+    inputIds.map((ids, i) => ({ ids, mask: attentionMask[i] as number[] })),
+  );
+  const length = Math.max(...rows.map(({ ids }) => ids.length));
+  const pad = (row: readonly number[], value: number): number[] => [
+    ...Array.from({ length: length - row.length }, () => value),
+    ...row,
+  ];
+  const pixels = parts.flatMap(({ pixelValues }) => pixelValues ?? []);
+  return {
+    inputIds: rows.map(({ ids }) => pad(ids, padTokenId)),
+    attentionMask: rows.map(({ mask }) => pad(mask, 0)),
+    pixelValues: pixels.length === 0 ? null : join32(pixels),
+    imageGridThw: parts.flatMap(({ imageGridThw }) => imageGridThw),
+  };
+}
