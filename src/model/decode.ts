@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import { type SampleOptions, sampleTokens } from '../ops/sample.ts';
+import { gumbel } from '../runtime/random.ts';
 import { whileLoop } from '../runtime/whileLoop.ts';
 import { cachedLayer, type DecodeStep, type LayerCache, type Rotary, textRotaryAt } from './decoder.ts';
 import type { CompiledFunctions, FlatParameters } from './functions.ts';
@@ -78,19 +79,27 @@ export function createDecoder(model: TextModel, { compiled, fused }: CompiledFun
     return logits;
   };
 
+  const noise = compiled('noise', noiseOf);
+
+  const chooseOne = compiled('choose', chooseTokens, { xla: true });
   /* The choice of a token for each row, from logits [B, V]. */
-  const choose = compiled('choose', chooseTokens, { xla: true });
+  const choose = (logits_BV: tf.Tensor, state: DecodeState, choice: Choice, bias_BV?: tf.Tensor): Chosen =>
+    tf.tidy(() => {
+      const noise_BV = noise(state, choice, 1, logits_BV.shape[1] as number).squeeze([0]);
+      return chooseOne(logits_BV, state.seen, choice, noise_BV, bias_BV);
+    });
 
   /* Up to `count` tokens, in one function. Ends early where every row has drawn a stop token. */
-  const nextMany = compiled(
+  const decodeMany = compiled(
     'decode',
     (
       caches: readonly LayerCache[],
       tables: Rotary,
       start: DecodeState,
       choice: Choice,
-      count: number,
+      noise_TBV: tf.Tensor,
     ): Chosen => {
+      const count = noise_TBV.shape[0];
       const rows = start.token.shape[0];
       const column = tf.range(0, count, 1, 'int32');
       type Loop = Record<'i' | 'token' | 'done' | 'seen' | 'tokens' | 'logProbs', tf.Tensor>;
@@ -104,7 +113,7 @@ export function createDecoder(model: TextModel, { compiled, fused }: CompiledFun
             position: start.position.add(i),
             slot: start.slot.add(i),
           };
-          const chosen = chooseTokens(next(caches, tables, state), state, choice, undefined);
+          const chosen = chooseTokens(next(caches, tables, state), seen, choice, tf.gather(noise_TBV, i));
           const token_B = chosen.tokens.reshape([rows]);
           const at = column.equal(i);
           return {
@@ -130,19 +139,51 @@ export function createDecoder(model: TextModel, { compiled, fused }: CompiledFun
     { xla: true },
   );
 
+  const nextMany = (
+    caches: readonly LayerCache[],
+    tables: Rotary,
+    state: DecodeState,
+    choice: Choice,
+    count: number,
+  ): Chosen =>
+    tf.tidy(() =>
+      decodeMany(caches, tables, state, choice, noise(state, choice, count, embedding.shape[0] as number)),
+    );
+
   return { next, choose, nextMany: fused ? nextMany : undefined };
+}
+
+/*
+ * Gumbel noise [T, B, V] for the next T tokens; zeros of [T, 1, 1] where none is needed. It is a function of its own: where
+ * XLA fuses Threefry with the loop around it, LLVM takes minutes (its search for CRCs in loops is exponential in xors).
+ */
+function noiseOf(
+  { keys, slot, generatedFrom }: DecodeState,
+  { temperature }: Choice,
+  steps: number,
+  vocabSize: number,
+): tf.Tensor {
+  if (temperature === 0) return tf.zeros([steps, 1, 1]);
+  const rows = keys.shape[0];
+  // The first token to draw is the one after the slot's.
+  const count_T = tf.range(0, steps, 1, 'int32').add(slot.sub(generatedFrom));
+  const step_T12 = tf.stack([tf.zerosLike(count_T), count_T], 1).expandDims(1);
+  const keys_TB2 = keys.expandDims(0).add(step_T12);
+  return gumbel(keys_TB2.reshape([steps * rows, 2]), [steps * rows, vocabSize]).reshape([
+    steps,
+    rows,
+    vocabSize,
+  ]);
 }
 
 function chooseTokens(
   logits_BV: tf.Tensor,
-  { keys, slot, generatedFrom, seen }: DecodeState,
+  seen: tf.Tensor,
   choice: Choice,
-  bias_BV: tf.Tensor | undefined,
+  noise_BV: tf.Tensor,
+  bias_BV?: tf.Tensor,
 ): Chosen {
-  // The token to draw is the one after the slot's.
-  const count = slot.sub(generatedFrom).reshape([1]);
-  const step = tf.concat([tf.zeros([1], 'int32'), count]);
-  const { tokens, logProbs } = sampleTokens(logits_BV, choice, keys.add(step), seen, bias_BV);
+  const { tokens, logProbs } = sampleTokens(logits_BV, choice, noise_BV, seen, bias_BV);
   return { tokens: tokens.expandDims(1), logProbs: logProbs.expandDims(1) };
 }
 

@@ -1,6 +1,6 @@
 import { ConfigError } from '../common/errors.ts';
 import { sampleKeys } from '../ops/sample.ts';
-import { type Constraint, createConstraint } from './constraint.ts';
+import { type Constraint, type ConstraintState, createConstraint } from './constraint.ts';
 import type { Choice } from './decode.ts';
 import { type ChosenOnHost, GenerationBatch, type Response } from './generationBatch.ts';
 import { contentStreams, type ModelInputs } from './inputs.ts';
@@ -71,13 +71,15 @@ export async function* generateParts(
   const states = batch.responses.map(() => constraint?.start());
   for (;;) {
     const responses = batch.responses;
-    const allowed = responses.map(({ row, finished }) =>
-      finished ? undefined : constraint?.allowed(states[row] as never),
+    const chosen = batch.next(
+      constraint &&
+        responses.map(({ row, finished }) =>
+          finished ? undefined : constraint.allowed(states[row] as ConstraintState),
+        ),
     );
-    const chosen = batch.next(allowed);
     const parts = responses.flatMap((response, i) => take(response, chosen, i, settings));
     for (const { row, tokens } of parts) {
-      for (const token of tokens) states[row] = constraint?.next(states[row] as never, token);
+      for (const token of tokens) states[row] = constraint?.next(states[row] as ConstraintState, token);
     }
     yield parts;
     if (responses.every(({ finished }) => finished)) return;

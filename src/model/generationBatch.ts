@@ -67,13 +67,14 @@ export class GenerationBatch implements Disposable {
 
   /**
    * Chooses the next tokens: one for each response, or several at once where the model is small.
-   * @param allowed for each response the tokens it has to choose from; undefined: from all
+   * @param allowed under a constraint (which makes it one token at a time): the tokens that each response has to choose
+   *   from; undefined: from all
    */
-  next(allowed: readonly (readonly number[] | undefined)[]): ChosenOnHost {
-    const free = allowed.every((tokens) => tokens === undefined);
+  next(allowed?: readonly (readonly number[] | undefined)[]): ChosenOnHost {
     const { nextMany } = this.model.decoder;
     const isFirst = this.first !== undefined;
-    const count = isFirst || !free ? 1 : Math.min(TOKENS_AT_ONCE, this.maxNewTokens - this.made);
+    const count =
+      isFirst || allowed !== undefined ? 1 : Math.min(TOKENS_AT_ONCE, this.maxNewTokens - this.made);
     const chosen = tf.tidy(() => {
       if (!isFirst && nextMany !== undefined && count > 1) {
         return nextMany(this.cache.layers, this.tables(), this.state(), this.choice, count);
@@ -140,7 +141,7 @@ export class GenerationBatch implements Disposable {
   }
 
   /* [B, V]: 0 where a token is allowed, else very negative; undefined where all are. */
-  private biasOf(allowed: readonly (readonly number[] | undefined)[]): tf.Tensor | undefined {
+  private biasOf(allowed: readonly (readonly number[] | undefined)[] = []): tf.Tensor | undefined {
     if (allowed.every((tokens) => tokens === undefined)) return undefined;
     const { vocabSize } = this.model.config.text;
     const bias = new Float32Array(allowed.length * vocabSize);

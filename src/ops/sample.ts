@@ -1,5 +1,4 @@
 import * as tf from '@tensorflow/tfjs';
-import { gumbel } from '../runtime/random.ts';
 import { whileLoop } from '../runtime/whileLoop.ts';
 import { firstWord } from '../runtime/threefry.ts';
 
@@ -86,14 +85,14 @@ export interface Sampled {
  * arg max of the logits plus Gumbel noise).
  *
  * @param logits `[B, V]`
- * @param keys int32 `[B, 2]`: random keys of the rows
+ * @param noise `[B, V]`, Gumbel; read if the temperature is above 0
  * @param seen as for `filterLogits`
  * @param bias `[B, V]`, added for the choice only: very negative at tokens that are not allowed
  */
 export function sampleTokens(
   logits: tf.Tensor,
   options: SampleOptions,
-  keys: tf.Tensor,
+  noise: tf.Tensor,
   seen: tf.Tensor,
   bias?: tf.Tensor,
 ): Sampled {
@@ -102,7 +101,7 @@ export function sampleTokens(
     const isGreedy = options.temperature === 0;
     const tokens = isGreedy
       ? penalise(allowed_BV, options.repetitionPenalty, seen).argMax(1)
-      : filterLogits(allowed_BV, options, seen).add(gumbel(keys, allowed_BV.shape)).argMax(1);
+      : filterLogits(allowed_BV, options, seen).add(noise).argMax(1);
     const z_BV = isGreedy || options.temperature === 1 ? logits : logits.div(options.temperature);
     const [rows, width] = z_BV.shape as [number, number];
     const shifted_BV = z_BV.sub(z_BV.max(1, true));

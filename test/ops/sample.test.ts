@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { describe, expect, it } from 'vitest';
 import { filterLogits, sampleKeys, type SampleOptions, sampleTokens } from '../../src/ops/sample.ts';
-import { compile } from '../../src/runtime/index.ts';
+import { compile, gumbel } from '../../src/runtime/index.ts';
 import { onEveryBackend } from '../support/backends.ts';
 import { type Golden, GOLDENS, readGolden } from '../support/safetensors.ts';
 
@@ -49,8 +49,8 @@ onEveryBackend(() => {
       [0, 3, 3, 1],
       [5, 1, 2, 3],
     ]);
-    const keys = tf.zeros([2, 2], 'int32');
-    const { tokens, logProbs } = sampleTokens(logits, { ...OFF, temperature: 0 }, keys, tf.scalar(0));
+    const noise = tf.zeros([2, 4]);
+    const { tokens, logProbs } = sampleTokens(logits, { ...OFF, temperature: 0 }, noise, tf.scalar(0));
     expect([...tokens.dataSync()]).toEqual([1, 0]);
     const sum = Math.exp(0) + 2 * Math.exp(3) + Math.exp(1);
     expect(logProbs.dataSync()[0]).toBeCloseTo(3 - Math.log(sum), 6);
@@ -59,8 +59,8 @@ onEveryBackend(() => {
   it('chooses only what a bias leaves, and scores it by the whole distribution', () => {
     const logits = tf.tensor2d([[0, 3, 2, 1]]);
     const bias = tf.tensor2d([[0, -1e30, -1e30, 0]]);
-    const keys = tf.zeros([1, 2], 'int32');
-    const { tokens, logProbs } = sampleTokens(logits, { ...OFF, temperature: 0 }, keys, tf.scalar(0), bias);
+    const noise = tf.zeros([1, 4]);
+    const { tokens, logProbs } = sampleTokens(logits, { ...OFF, temperature: 0 }, noise, tf.scalar(0), bias);
     expect(tokens.dataSync()[0]).toBe(3);
     expect(logProbs.dataSync()[0]).toBeCloseTo(1 - Math.log(1 + Math.E + Math.E ** 2 + Math.E ** 3), 5);
   });
@@ -79,7 +79,7 @@ onEveryBackend(() => {
     const tokens = sampleTokens(
       tf.tile(tf.tensor2d([logits]), [draws, 1]),
       OFF,
-      keys,
+      gumbel(keys, [draws, 5]),
       tf.scalar(0),
     ).tokens.dataSync();
     const total = logits.reduce((sum, z) => sum + Math.exp(z), 0);
@@ -103,7 +103,7 @@ onEveryBackend(() => {
         'int32',
       );
       const part = logits.slice([0, 0], [rows.length, 50]);
-      return [...sampleTokens(part, OFF, keys, tf.scalar(0)).tokens.dataSync()];
+      return [...sampleTokens(part, OFF, gumbel(keys, part.shape), tf.scalar(0)).tokens.dataSync()];
     };
     const all = draw(1, [0, 1, 2, 3, 4, 5, 6, 7]);
     expect(draw(1, [3])).toEqual([all[3]]);

@@ -17,7 +17,7 @@ export function readGolden(path: string | URL): Record<string, Golden> {
   delete header.__metadata__;
   const entries = Object.entries(header).map(([name, { dtype, shape, data_offsets }]) => {
     const [begin, end] = data_offsets.map((offset) => 8 + headerBytes + offset) as [number, number];
-    const bytes = file.buffer.slice(file.byteOffset + begin, file.byteOffset + end) as ArrayBuffer;
+    const bytes = file.buffer.slice(file.byteOffset + begin, file.byteOffset + end);
     return [name, { shape, data: decode(dtype, bytes) }] as const;
   });
   return Object.fromEntries(entries);
