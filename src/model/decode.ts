@@ -52,9 +52,7 @@ export function createDecoder(model: TextModel, { compiled, fused }: CompiledFun
     rotary: Rotary,
     step: DecodeStep,
   ): tf.Tensor => cachedLayer(model.tree(flat), cache, x_B1H, rotary, step, context);
-  // One row is fastest under XLA, which reads 16-bit weights at memory speed; several are as a graph.
-  const layerOfOneRow = compiled('cachedLayer', cached, { xla: true });
-  const layerOfRows = compiled('cachedLayer', cached);
+  const layer = compiled('cachedLayer', cached);
 
   const prepare = compiled('decodeStep', (tables: Rotary, state: DecodeState, slots: number) => ({
     x_B1H: embedding.gather(state.token.expandDims(1)),
@@ -64,7 +62,6 @@ export function createDecoder(model: TextModel, { compiled, fused }: CompiledFun
 
   /* Logits [B, V] of the token after `state.token`, which is added to the cache. */
   const next = (caches: readonly LayerCache[], tables: Rotary, state: DecodeState): tf.Tensor => {
-    const layer = state.token.shape[0] === 1 ? layerOfOneRow : layerOfRows;
     const slots = (caches[0] as LayerCache).k.shape[2] as number;
     const { x_B1H, rotary, bias } = prepare(tables, state, slots);
     let x = x_B1H;

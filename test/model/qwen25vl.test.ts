@@ -27,4 +27,36 @@ onEveryBackend(() => {
     const difference = largestDifference(data, (golden['text.logits'] as Golden).data);
     expect(difference).toBeLessThan(FLOORS * (floors['text.logits'] as number));
   });
+
+  it.each(CASES)("is as close to float32 in bfloat16 as transformers' bfloat16 is, for %s", async (name) => {
+    const { inputs, golden } = readCase('tiny-b', name);
+    using model = loadGoldenModel('tiny-b', { dtype: 'bfloat16', compute: 'bfloat16' });
+    const { data, shape } = await logits(model, inputs);
+    const [rows, length, vocabulary] = shape;
+    const last8 = Array.from({ length: rows }, (_, b) => [
+      ...data.slice((b * length + length - 8) * vocabulary, (b + 1) * length * vocabulary),
+    ]).flat();
+    const mask = inputs.attentionMask.flatMap((row) => row.slice(-8));
+    const [exact, theirs] = ['text.logits_f64_last8', 'text.logits_bf16_last8'].map(
+      (key) => (golden[key] as Golden).data,
+    ) as [Golden['data'], Golden['data']];
+    const distance = rootMeanSquare(last8, exact, mask);
+    expect(distance).toBeLessThanOrEqual(rootMeanSquare(theirs, exact, mask));
+  });
 });
+
+/* Of the differences at the places that count. */
+function rootMeanSquare(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  mask: readonly number[],
+): number {
+  const width = actual.length / mask.length;
+  let [sum, count] = [0, 0];
+  for (let i = 0; i < actual.length; i++) {
+    if (mask[Math.floor(i / width)] === 0) continue;
+    sum += ((actual[i] as number) - (expected[i] as number)) ** 2;
+    count++;
+  }
+  return Math.sqrt(sum / count);
+}
