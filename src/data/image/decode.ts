@@ -14,8 +14,9 @@ export const nameOf = (source: ImageSource): string =>
   typeof source === 'string' ? source : `a picture of ${source.length} bytes`;
 
 /**
- * Decodes a picture to 8-bit red, green and blue, as Pillow's `convert("RGB")` does: grey, palettes, 16 bits and CMYK
- * are converted, colour profiles are not applied; of an animation the first frame is taken.
+ * Decodes a picture to 8-bit red, green and blue. Grey, palettes, 16 bits and CMYK are converted, colour profiles are
+ * not applied; of an animation the first frame is taken. Equal to Pillow's `convert("RGB")`, but for CMYK (other
+ * colours) and 16-bit grey (scaled, where Pillow clips).
  *
  * @throws DataError that names the file, if it is missing, empty, broken, too large or no picture
  */
