@@ -14,7 +14,9 @@ export interface SampleOptions {
   repetitionPenalty: number;
 }
 
-// Halvings of an interval of logits until no float32 is left between its ends, whatever its size.
+// Below the best logit by this much, a probability is 0 in float32: exp(-105) is less than half its smallest number.
+const REACH = 105;
+// Halvings of an interval of that size, at most: 1e-10 is left then.
 const HALVINGS = 40;
 const REMOVED = -Infinity;
 
@@ -51,15 +53,22 @@ function penalise(logits: tf.Tensor, penalty: number, seen: tf.Tensor): tf.Tenso
 
 /*
  * Removes each token unless the tokens strictly above it weigh less than `limit`: the threshold is found by halving
- * an interval, which is cheaper than sorting a vocabulary.
+ * an interval, which is cheaper than sorting a vocabulary. The interval ends where probabilities do, so that it is as
+ * short under a bias or with an outlier; tokens below have no share of the softmax, and are removed.
  */
 function keepAbove(z_BV: tf.Tensor, weights_BV: tf.Tensor, limit: tf.Scalar): tf.Tensor {
   const high_B1 = z_BV.max(1, true);
-  const finite_BV = tf.where(z_BV.equal(REMOVED), high_B1, z_BV);
+  const low_B1 = tf.maximum(z_BV.min(1, true).sub(1), high_B1.sub(REACH));
+  const middleOf = (low: tf.Tensor, high: tf.Tensor): tf.Tensor => low.add(high).mul(0.5);
   const { low } = whileLoop<Record<'i' | 'low' | 'high', tf.Tensor>>(
-    ({ i }) => i.less(HALVINGS),
     ({ i, low, high }) => {
-      const middle = low.add(high).mul(0.5);
+      const middle = middleOf(low, high);
+      // Else no float32 is left between the ends.
+      const isBetween = middle.greater(low).logicalAnd(middle.less(high));
+      return i.less(HALVINGS).logicalAnd(isBetween.any());
+    },
+    ({ i, low, high }) => {
+      const middle = middleOf(low, high);
       const above_B1 = tf.where(z_BV.greater(middle), weights_BV, 0).sum(1, true);
       const isEnough = above_B1.less(limit);
       return {
@@ -68,7 +77,7 @@ function keepAbove(z_BV: tf.Tensor, weights_BV: tf.Tensor, limit: tf.Scalar): tf
         high: tf.where(isEnough, middle, high),
       };
     },
-    { i: tf.scalar(0, 'int32'), low: finite_BV.min(1, true).sub(1), high: high_B1 },
+    { i: tf.scalar(0, 'int32'), low: low_B1, high: high_B1 },
   );
   return tf.where(z_BV.greater(low), z_BV, REMOVED);
 }

@@ -65,6 +65,35 @@ onEveryBackend(() => {
     expect(logProbs.dataSync()[0]).toBeCloseTo(1 - Math.log(1 + Math.E + Math.E ** 2 + Math.E ** 3), 5);
   });
 
+  it.each([{ topK: 1 }, { topP: 0.5 }, { topK: 2, topP: 0.5 }])(
+    'filters what a bias leaves as if there was nothing else: %o',
+    (filter) => {
+      const logits = tf.tensor2d([[1, 2, 3, 4, 0]]);
+      const bias = tf.tensor2d([[0, 0, 0, -1e30, -1e30]]);
+      // Noise that would choose token 0, were it not removed.
+      const noise = tf.tensor2d([[100, 0, 0, 0, 0]]);
+      const { tokens } = sampleTokens(logits, { ...OFF, ...filter }, noise, tf.scalar(0), bias);
+      expect(tokens.dataSync()[0]).toBe(2);
+    },
+  );
+
+  it('tells neighbouring logits apart, whatever else is in the row', () => {
+    const next = 1 + 2 ** -23;
+    const row = [1, next, 0, -5, -90];
+    for (const far of [-200, -1e9, -1e30, -Infinity]) {
+      for (const filter of [{ topK: 1 }, { topP: 0.1 }]) {
+        const filtered = filterLogits(tf.tensor2d([[...row, far]]), { ...OFF, ...filter }, tf.scalar(0));
+        const kept = [...filtered.dataSync()].flatMap((z, token) => (z === -Infinity ? [] : [token]));
+        expect(kept, `${far} with ${JSON.stringify(filter)}`).toEqual([1]);
+      }
+    }
+  });
+
+  it('keeps equal logits together, where the border is among them', () => {
+    const filtered = filterLogits(tf.tensor2d([[1, 2, 2, 2, 0]]), { ...OFF, topP: 0.4 }, tf.scalar(0));
+    expect([...filtered.dataSync()]).toEqual([-Infinity, 2, 2, 2, -Infinity]);
+  });
+
   it('draws each token as often as its probability says (chi-square)', () => {
     const draws = 20_000;
     const logits = [0, 1, 2, -1, 0.5];
