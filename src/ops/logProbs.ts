@@ -1,5 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
 
+// Numbers that are added up one by one, where their count allows it.
+const BLOCK = 128;
+
 /** Of each row's target. */
 export interface LogProbs {
   logProbs: tf.Tensor;
@@ -16,26 +19,9 @@ export interface LogProbs {
  */
 export function logProbs(logits: tf.Tensor, targets: tf.Tensor): LogProbs {
   return tf.tidy(() => {
-    const shifted_RV = logits.sub(logits.max(-1, true));
-    const weights_RV = shifted_RV.exp();
-    const sums_R1 = weights_RV.sum(-1, true);
-    const logSums_R = sums_R1.log().squeeze([1]);
-    const meanLogit_R = weights_RV
-      .mul(shifted_RV)
-      .sum(-1)
-      .div(sums_R1.squeeze([1]));
-    return {
-      logProbs: pick(shifted_RV, targets).sub(logSums_R),
-      entropies: logSums_R.sub(meanLogit_R),
-    };
+    const { logProbs, entropies } = score(logits, targets);
+    return { logProbs, entropies };
   });
-}
-
-/* One value of each row: [R]. */
-function pick(x_RV: tf.Tensor, targets_R: tf.Tensor): tf.Tensor {
-  const [rows, width] = x_RV.shape as [number, number];
-  const at = tf.range(0, rows, 1, 'int32').mul(tf.scalar(width, 'int32')).add(targets_R);
-  return x_RV.reshape([-1]).gather(at);
 }
 
 /**
@@ -52,20 +38,43 @@ export function logProbsVjp(
   coefficients: tf.Tensor,
 ): LogProbs & { dLogits: tf.Tensor } {
   return tf.tidy(() => {
-    const shifted_RV = logits.sub(logits.max(-1, true));
-    const weights_RV = shifted_RV.exp();
-    const sums_R1 = weights_RV.sum(-1, true);
-    const logSums_R = sums_R1.log().squeeze([1]);
-    const meanLogit_R = weights_RV
-      .mul(shifted_RV)
-      .sum(-1)
-      .div(sums_R1.squeeze([1]));
-    const scale_R1 = coefficients.expandDims(1);
-    const isTarget_RV = tf.range(0, logits.shape[1] as number, 1, 'int32').equal(targets.expandDims(1));
-    return {
-      logProbs: pick(shifted_RV, targets).sub(logSums_R),
-      entropies: logSums_R.sub(meanLogit_R),
-      dLogits: tf.where(isTarget_RV, scale_R1, 0).sub(weights_RV.mul(scale_R1.div(sums_R1))),
-    };
+    const { logProbs, entropies, weights_RV, sums_R1 } = score(logits, targets);
+    const rest_RV = weights_RV.mul(coefficients.neg().expandDims(1).div(sums_R1));
+    // One value a row is put in: cheaper than a one-hot over the vocabulary. expm1 is exact where p is close to 1.
+    const places_R2 = tf.stack([tf.range(0, targets.size, 1, 'int32'), targets], 1);
+    const atTargets_R = coefficients.mul(logProbs.expm1()).neg();
+    return { logProbs, entropies, dLogits: tf.tensorScatterUpdate(rest_RV, places_R2, atTargets_R) };
   });
+}
+
+/* Also the softmax, as weights and their sums. */
+function score(
+  logits: tf.Tensor,
+  targets: tf.Tensor,
+): LogProbs & { weights_RV: tf.Tensor; sums_R1: tf.Tensor } {
+  const shifted_RV = logits.sub(logits.max(-1, true));
+  const weights_RV = shifted_RV.exp();
+  const sums_R1 = sumRows(weights_RV).expandDims(1);
+  const logSums_R = sums_R1.log().squeeze([1]);
+  const meanShifted_R = sumRows(weights_RV.mul(shifted_RV)).div(sums_R1.squeeze([1]));
+  return {
+    logProbs: pick(shifted_RV, targets).sub(logSums_R),
+    entropies: logSums_R.sub(meanShifted_R),
+    weights_RV,
+    sums_R1,
+  };
+}
+
+/* [R], in blocks: wasm adds up one after another, which over a whole vocabulary would cost two digits. */
+function sumRows(x_RV: tf.Tensor): tf.Tensor {
+  const [rows, width] = x_RV.shape as [number, number];
+  const blocks = width / BLOCK;
+  return Number.isInteger(blocks) ? x_RV.reshape([rows, blocks, BLOCK]).sum(2).sum(1) : x_RV.sum(1);
+}
+
+/* One value of each row: [R]. */
+function pick(x_RV: tf.Tensor, targets_R: tf.Tensor): tf.Tensor {
+  const [rows, width] = x_RV.shape as [number, number];
+  const at = tf.range(0, rows, 1, 'int32').mul(tf.scalar(width, 'int32')).add(targets_R);
+  return x_RV.reshape([-1]).gather(at);
 }
