@@ -76,6 +76,45 @@ onEveryBackend((backend) => {
     expect(values(variable)).toEqual([5, 6]);
   });
 
+  describe.each(['float32', 'bfloat16', 'float16', 'int32'] as const)('rows of a variable in %s', (dtype) => {
+    const table = [10, 11, 20, 21, 30, 31, 40, 41];
+    const kind = dtype === 'int32' ? 'int32' : 'float32';
+
+    it.each(['eager', 'graph', 'xla'])('are gathered by indices of any shape, %s', (way) => {
+      using variable = Variable.fromTensor(tf.tensor(table, [4, 2], kind), { dtype });
+      const rows = (indices: tf.Tensor): tf.Tensor => variable.gather(indices);
+      using compiled = compile(rows, { xla: way === 'xla' });
+      const gather = way === 'eager' ? rows : compiled;
+      const some = gather(tf.tensor2d([[3, 0, 3]], [1, 3], 'int32'));
+      expect(some.shape).toEqual([1, 3, 2]);
+      expect(some.dtype).toBe(kind);
+      expect([...some.dataSync()]).toEqual([40, 41, 10, 11, 40, 41]);
+      const one = gather(tf.scalar(1, 'int32'));
+      expect(one.shape).toEqual([2]);
+      expect([...one.dataSync()]).toEqual([20, 21]);
+    });
+  });
+
+  it('gathers rows as they are between two writes', () => {
+    for (const xla of [false, true]) {
+      using variable = Variable.fromTensor(tf.zeros([3, 2, 2]), { dtype: 'bfloat16' });
+      using f = compile(
+        (row: tf.Tensor, indices: tf.Tensor) => {
+          const before = variable.gather(indices);
+          variable.assignSlice(row, [1, 0, 0]);
+          return [before, variable.gather(indices)];
+        },
+        { xla },
+      );
+      const found = f(tf.ones([1, 2, 2]), tf.tensor1d([1, 2], 'int32'));
+      expect(found.map(({ shape }) => shape)).toEqual([[2, 2, 2], [2, 2, 2]]); // prettier-ignore
+      expect(found.map((rows) => [...rows.dataSync()])).toEqual([
+        [0, 0, 0, 0, 0, 0, 0, 0],
+        [1, 1, 1, 1, 0, 0, 0, 0],
+      ]);
+    }
+  });
+
   it('hands out values that later writes do not change', () => {
     using variable = Variable.fromTensor(tf.zeros([4, 2]));
     const before = variable.read();
@@ -180,14 +219,44 @@ describe('a variable on tensorflow', () => {
       return { run, variable };
     };
     const sides = [prepare(1), prepare(64)];
-    // In turns, so that what else the machine does falls on both.
-    const times = Array.from({ length: 400 }, () => sides.map(({ run }) => run()));
-    const [small = NaN, large = NaN] = sides.map(
-      (_, side) => times.map((pair) => pair[side] ?? NaN).sort((a, b) => a - b)[100],
-    );
+    const [small, large] = compareTimes(sides.map(({ run }) => run));
     console.log(`a row of 1 MiB: ${small.toFixed(3)} ms, of 64 MiB: ${large.toFixed(3)} ms`);
     // A copy of 64 MiB takes several milliseconds.
     expect(large).toBeLessThan(2 * small);
     for (const { variable } of sides) variable.dispose();
   });
+
+  it.each(['eager', 'graph', 'xla'])(
+    'gathers rows of 128 MiB in under twice the time of 1 MiB (%s)',
+    (way) => {
+      const prepare = (mebibytes: number): { run: () => number; variable: Variable } => {
+        const rows = mebibytes * 512;
+        const variable = Variable.fromTensor(tf.zeros([rows, 1024]), { dtype: 'bfloat16' });
+        const eager = (indices: tf.Tensor): tf.Tensor => variable.gather(indices);
+        const gather = way === 'eager' ? eager : compile(eager, { xla: way === 'xla' });
+        const indices = tf.tensor1d([0, rows / 2, rows - 1], 'int32');
+        const run = (): number => {
+          const start = process.hrtime.bigint();
+          tf.tidy(() => gather(indices).dataSync());
+          return Number(process.hrtime.bigint() - start) / 1e6;
+        };
+        return { run, variable };
+      };
+      const sides = [prepare(1), prepare(128)];
+      const [small, large] = compareTimes(sides.map(({ run }) => run));
+      console.log(`rows of 1 MiB: ${small.toFixed(3)} ms, of 128 MiB: ${large.toFixed(3)} ms`);
+      // To read 128 MiB takes tens of milliseconds.
+      expect(large).toBeLessThan(2 * small);
+      for (const { variable } of sides) variable.dispose();
+    },
+  );
 });
+
+/* The lower quartiles of two times, taken in turns, so that what else the machine does falls on both. */
+function compareTimes(sides: readonly (() => number)[]): [number, number] {
+  const times = Array.from({ length: 400 }, () => sides.map((run) => run()));
+  return sides.map((_, side) => times.map((pair) => pair[side] as number).sort((a, b) => a - b)[100]) as [
+    number,
+    number,
+  ];
+}
