@@ -16,7 +16,8 @@ const ALLOWED: Record<string, readonly string[]> = {
   model: ['common', 'config', 'runtime', 'ops'],
   train: ['common', 'config', 'runtime', 'ops', 'model'],
   api: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train'],
-  cli: ['common', 'config', 'data', 'runtime', 'model', 'api'],
+  sft: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train', 'api'],
+  cli: ['common', 'config', 'data', 'runtime', 'model', 'train', 'api', 'sft'],
 };
 /* Packages that only these folders know. */
 const ONLY_IN: Record<string, RegExp> = {
@@ -25,6 +26,8 @@ const ONLY_IN: Record<string, RegExp> = {
   '@tensorflow/tfjs-node-gpu': /^runtime\/tensorflow\/tfjsNode\.ts$/,
   '@tensorflow/tfjs-backend-wasm': /^runtime\//,
   yargs: /^cli\//,
+  yaml: /^config\//,
+  hyparquet: /^data\//,
   sharp: /^data\//,
   '@huggingface/tokenizers': /^data\//,
   '@huggingface/jinja': /^data\//,
