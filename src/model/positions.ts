@@ -23,9 +23,10 @@ export interface RowPositions {
  * three axes; an image at position p takes (p, p + row, p + column) for each merged token, and what follows goes on
  * at p + max(rows, columns).
  *
+ * @param row its number in the batch, for messages
  * @throws DataError if the image tokens do not fit the grids
  */
-export function ropeIndex({ ids, grids }: Row, config: ModelConfig): RowPositions {
+export function ropeIndex({ ids, grids }: Row, config: ModelConfig, row: number): RowPositions {
   const thw = [0, 1, 2].map(() => new Int32Array(ids.length)) as [Int32Array, Int32Array, Int32Array];
   const { spatialMergeSize } = config.vision;
   let next = 0;
@@ -37,10 +38,16 @@ export function ropeIndex({ ids, grids }: Row, config: ModelConfig): RowPosition
       at++;
       continue;
     }
-    const [time, height, width] = gridOf(grids, image++);
+    const [time, height, width] = gridOf(grids, image++, row);
     const [rows, columns] = [height / spatialMergeSize, width / spatialMergeSize];
     const count = time * rows * columns;
-    assertImageTokens(ids, at, count, image, config.imageTokenId);
+    const found = imageTokensIn(ids.slice(at, at + count), config);
+    if (found !== count) {
+      throw new DataError(
+        `Image ${image} of sequence ${row} has ${found} image tokens in a row, from token ${at} on; its grid asks for ` +
+          `${count}. Expand each <|image_pad|> to the image's number of merged patches (prepare() does).`,
+      );
+    }
     for (let i = 0; i < count; i++, at++) {
       thw[0][at] = next + Math.floor(i / (rows * columns));
       thw[1][at] = next + (Math.floor(i / columns) % rows);
@@ -50,33 +57,24 @@ export function ropeIndex({ ids, grids }: Row, config: ModelConfig): RowPosition
   }
   if (image !== grids.length) {
     throw new DataError(
-      `A sequence has image tokens for ${image} images, but ${grids.length} images were given. Give one image for ` +
-        'each <|image_pad|> of the prompt.',
+      `Sequence ${row} has image tokens for ${image} images, but ${grids.length} were given. Give one image for each ` +
+        '<|image_pad|> of the prompt.',
     );
   }
   return { thw, next };
 }
 
-function gridOf(grids: readonly GridThw[], image: number): GridThw {
+function gridOf(grids: readonly GridThw[], image: number, row: number): GridThw {
   const grid = grids[image];
   if (grid !== undefined) return grid;
   throw new DataError(
-    `A sequence has image tokens for more than the ${grids.length} images that were given. Give one image for each ` +
-      '<|image_pad|> of the prompt.',
+    `Sequence ${row} has image tokens for more than the ${grids.length} images that were given. Give one image for ` +
+      'each <|image_pad|> of the prompt.',
   );
 }
 
-function assertImageTokens(
-  ids: readonly number[],
-  from: number,
-  count: number,
-  image: number,
-  id: number,
-): void {
-  const found = ids.slice(from, from + count).filter((token) => token === id).length;
-  if (found === count) return;
-  throw new DataError(
-    `Image ${image} of a sequence has ${found} image tokens from position ${from} on; its grid asks for ${count}. ` +
-      "Expand each <|image_pad|> to the image's number of merged patches (prepare() does).",
-  );
+/* How many image tokens stand at the beginning. */
+function imageTokensIn(ids: readonly number[], { imageTokenId }: ModelConfig): number {
+  const end = ids.findIndex((id) => id !== imageTokenId);
+  return end === -1 ? ids.length : end;
 }

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import { ConfigError, DataError } from '../common/errors.ts';
-import { layOutText, type ModelInputs, rowsOf } from './inputs.ts';
+import { assertTokens, layOutText, type ModelInputs, rowsOf } from './inputs.ts';
 import type { Row } from './positions.ts';
 import { deviceInputs, encodeImages, type Qwen25VL } from './qwen25vl.ts';
 
@@ -21,8 +21,10 @@ export interface ScoredPlaces {
  * Log-probability, at a temperature, and entropy of given responses, without gradient.
  *
  * @param responses of the first prompt, then of the second, and so on: as many for each. They share its images'
- *   encoding
- * @throws DataError if inputs and responses do not fit one another
+ *   encoding. A response may be empty
+ * @throws DataError if inputs and responses do not fit one another, or a response holds an image token or one outside of
+ *   the vocabulary
+ * @throws ConfigError if the temperature is not a number above 0
  */
 export async function score(
   model: Qwen25VL,
@@ -30,12 +32,13 @@ export async function score(
   responses: readonly (readonly number[])[],
   { temperature = 1 }: { temperature?: number } = {},
 ): Promise<ResponseScores> {
-  if (!(temperature > 0)) {
+  if (!(temperature > 0 && temperature < Infinity)) {
     throw new ConfigError(`score: temperature is ${temperature}; a number above 0 was expected.`);
   }
   const prompts = rowsOf(inputs, model.config);
   const owners = ownersOf(prompts.length, responses.length);
   const rows = responses.map((response, i): Row => {
+    assertText(response, i, model);
     const prompt = prompts[owners[i] as number] as Row;
     return { ids: [...prompt.ids, ...response], grids: prompt.grids };
   });
@@ -44,6 +47,10 @@ export async function score(
     rows.map(({ ids }, i) => ({ from: ids.length - (responses[i] as number[]).length, ids })),
     batch.length,
   );
+  if (places.targets.length === 0) {
+    const none = responses.map(() => new Float32Array(0));
+    return { logProbs: none, entropies: none };
+  }
   using images = encodeImages(model, inputs);
   const scores = tf.tidy(() => {
     const scores = model.text.score(
@@ -61,6 +68,16 @@ export async function score(
     logProbs: split(logProbs as Float32Array, responses),
     entropies: split(entropies as Float32Array, responses),
   };
+}
+
+function assertText(response: readonly number[], i: number, { config }: Qwen25VL): void {
+  assertTokens(response, `responses[${i}]`, config);
+  const at = response.indexOf(config.imageTokenId);
+  if (at === -1) return;
+  throw new DataError(
+    `responses[${i}] holds an image token (${config.imageTokenId}) as its token ${at}; images stand in prompts only. ` +
+      'Take it out.',
+  );
 }
 
 function ownersOf(prompts: number, responses: number): number[] {
