@@ -2,6 +2,7 @@ import yargs from 'yargs';
 import { BackendError, CheckpointError, ConfigError, DataError, messageOf } from '../common/errors.ts';
 import { log } from '../common/log.ts';
 import { FINER1_VERSION } from '../common/version.ts';
+import { dataCommand } from './data.ts';
 import { doctorCommand } from './doctor.ts';
 import { generateCommand } from './generate.ts';
 import { Interrupted } from './interrupt.ts';
@@ -23,6 +24,7 @@ export async function main(args: string[]): Promise<void> {
     .command(setupCommand)
     .command(doctorCommand)
     .command(generateCommand)
+    .command(dataCommand)
     .demandCommand(1, 'Name a command.')
     .strict()
     .version(FINER1_VERSION)
