@@ -24,7 +24,12 @@ const withoutProtobuf = {
 
 rmSync('dist', { recursive: true, force: true });
 const { metafile } = await build({
-  entryPoints: { index: 'src/index.ts', runtime: 'src/runtime/index.ts', cli: 'src/cli/main.ts' },
+  entryPoints: {
+    index: 'src/index.ts',
+    runtime: 'src/runtime/index.ts',
+    cli: 'src/cli/main.ts',
+    imageWorker: 'src/data/image/poolWorker.ts',
+  },
   outdir: 'dist',
   bundle: true,
   splitting: true,

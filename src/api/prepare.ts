@@ -5,7 +5,8 @@ import { type ImageConfig, type ImageQuirks, parseImageConfig, PICTURES, RELEASE
 import type { LoadConfig } from '../config/load.ts';
 import type { ModelConfig } from '../config/model.ts';
 import type { ImageSource } from '../data/image/decode.ts';
-import { processImage } from '../data/image/process.ts';
+import { createImagePool } from '../data/image/pool.ts';
+import { processImage, type ProcessedImage } from '../data/image/process.ts';
 import {
   type ChatTemplate,
   expandImages,
@@ -17,8 +18,11 @@ import { loadTokenizer, type Tokenizer } from '../data/text/tokenizer.ts';
 import { readJson } from '../model/checkpoint.ts';
 import type { ModelInputs } from '../model/inputs.ts';
 
-/** Makes inputs of conversations and pictures. */
-export interface Preparer {
+/**
+ * Makes inputs of conversations and pictures. Pictures that are prepared at the same time, in one call or several, are
+ * processed on threads; a single one is not. Disposing of it ends the threads, which keep no process alive.
+ */
+export interface Preparer extends AsyncDisposable {
   /** undefined where the checkpoint's folder has none */
   tokenizer: Tokenizer | undefined;
   imageConfig: ImageConfig;
@@ -34,17 +38,32 @@ export function createPreparer(folder: string, model: ModelConfig, options: Load
   const quirks: ImageQuirks = options.pictures === 'released' ? RELEASED : PICTURES;
   const tokenizer = existsSync(join(folder, 'tokenizer.json')) ? loadTokenizer(folder) : undefined;
   const template: ChatTemplate = loadChatTemplate(folder);
+  const pool = createImagePool({ config: imageConfig, quirks });
+  let underWay = 0;
+  const processAll = async (sources: readonly ImageSource[]): Promise<ProcessedImage[]> => {
+    const isSingle = underWay + sources.length === 1;
+    underWay += sources.length;
+    try {
+      return await Promise.all(
+        sources.map((source) =>
+          isSingle ? processImage(source, imageConfig, quirks) : pool.process(source),
+        ),
+      );
+    } finally {
+      underWay -= sources.length;
+    }
+  };
   return {
     tokenizer,
     imageConfig,
+    [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
     prepare: async (messages, images = []) => {
       if (tokenizer === undefined) {
         throw new DataError(
           `${folder} holds no tokenizer.json: text cannot be encoded. Fetch the tokenizer's files.`,
         );
       }
-      const sources = [...images, ...imagesIn(messages)];
-      const processed = await Promise.all(sources.map((source) => processImage(source, imageConfig, quirks)));
+      const processed = await processAll([...images, ...imagesIn(messages)]);
       const grids = processed.map(({ gridThw }) => gridThw);
       const addGenerationPrompt = messages.at(-1)?.role !== 'assistant';
       const text = expandImages(template(messages, { addGenerationPrompt }), grids, imageConfig.mergeSize);
