@@ -2,14 +2,15 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { ConfigError } from '../common/errors.ts';
-import { parseGenerationConfig } from '../config/generation.ts';
+import { log } from '../common/log.ts';
+import { assertGenerateOptions, parseGenerationConfig } from '../config/generation.ts';
 import { type LoadOptions, parseLoadConfig } from '../config/load.ts';
 import { type ModelConfig, parseModelConfig } from '../config/model.ts';
 import type { ImageSource } from '../data/image/decode.ts';
-import { copyModelFiles } from '../data/modelFolder.ts';
+import { copyModelFiles, formerFolder, replaceFolder } from '../data/modelFolder.ts';
 import type { Message } from '../data/text/chatTemplate.ts';
 import type { Tokenizer } from '../data/text/tokenizer.ts';
-import { loadParameters, readJson, saveParameters } from '../model/checkpoint.ts';
+import { isWeightsFile, loadParameters, readJson, saveParameters } from '../model/checkpoint.ts';
 import {
   generate,
   type GeneratedPart,
@@ -52,16 +53,15 @@ export async function loadModel(folder: string, options: LoadOptions = {}): Prom
   const { dtype, adapter: adapterFolder, ...rest } = parseLoadConfig(options);
   const file = join(folder, 'config.json');
   if (!existsSync(folder)) {
+    const former = formerFolder(folder);
     throw new ConfigError(
-      `There is no folder ${folder}. Give the folder of a model in Hugging Face's layout.`,
+      existsSync(former)
+        ? `There is no folder ${folder}: a save was interrupted. Rename ${former}, which holds what was there, to it.`
+        : `There is no folder ${folder}. Give the folder of a model in Hugging Face's layout.`,
     );
   }
   const config = parseModelConfig(readJson(file), file);
-  const generationFile = join(folder, 'generation_config.json');
-  const { eosTokenIds } = parseGenerationConfig(
-    existsSync(generationFile) ? readJson(generationFile) : {},
-    generationFile,
-  );
+  const eosTokenIds = readEosTokens(folder, config);
   const preparer = createPreparer(folder, config, { dtype, adapter: adapterFolder, ...rest });
   const backend = await selectBackend({
     backend: rest.backend,
@@ -77,6 +77,20 @@ export async function loadModel(folder: string, options: LoadOptions = {}): Prom
     for (const variable of parameters.values()) variable.dispose();
     throw error;
   }
+}
+
+function readEosTokens(folder: string, { text }: ModelConfig): number[] {
+  const file = join(folder, 'generation_config.json');
+  const { eosTokenIds } = parseGenerationConfig(existsSync(file) ? readJson(file) : {}, file);
+  const isToken = (id: number): boolean => id >= 0 && id < text.vocabSize;
+  const strange = eosTokenIds.filter((id) => !isToken(id));
+  if (strange.length > 0) {
+    log.warn(
+      `${file}: eos_token_id has ${strange.join(', ')}, outside of the model's vocabulary of ${text.vocabSize} tokens: ` +
+        'no response ends there.',
+    );
+  }
+  return eosTokenIds.filter(isToken);
 }
 
 /** A loaded model. Arrays go in and come out: nothing of tfjs has to be known. */
@@ -128,14 +142,17 @@ export class Model implements Disposable {
   /**
    * Generates responses. Without `stopTokens` those of the checkpoint's `generation_config.json` end a response; its
    * other settings (repetition penalty 1.05, say) do not count.
+   *
+   * @throws ConfigError that names each option that is wrong or unknown
+   * @throws DataError if the inputs do not fit one another
    */
-  generate(inputs: ModelInputs, options: GenerateOptions): Promise<Generation> {
-    return generate(this.network, inputs, this.withStops(options));
+  async generate(inputs: ModelInputs, options: GenerateOptions): Promise<Generation> {
+    return await generate(this.network, inputs, this.settingsOf(options));
   }
 
-  /** The same, part by part. */
-  stream(inputs: ModelInputs, options: GenerateOptions): AsyncGenerator<GeneratedPart[], void, void> {
-    return generateParts(this.network, inputs, this.withStops(options));
+  /** The same, part by part; errors come with the first part. */
+  async *stream(inputs: ModelInputs, options: GenerateOptions): AsyncGenerator<GeneratedPart[], void, void> {
+    yield* generateParts(this.network, inputs, this.settingsOf(options));
   }
 
   /**
@@ -178,16 +195,27 @@ export class Model implements Disposable {
   /**
    * Saves the model in Hugging Face's layout, config, tokenizer and chat template included. A model with an adapter
    * saves the adapter only, in peft's layout: merge it first for a whole model.
+   *
+   * A model that is in the folder already stays until the new one is whole; other files there stay.
+   *
+   * @throws CheckpointError if the folder cannot be written
    */
   save(folder: string): void {
-    if (this.adapter !== undefined) {
-      saveAdapter(folder, this.adapter);
+    const { adapter } = this;
+    if (adapter !== undefined) {
+      replaceFolder(folder, (fresh) => {
+        saveAdapter(fresh, adapter);
+      });
       return;
     }
-    copyModelFiles(this.folder, folder);
-    saveParameters(
+    const parameters = new Map([...this.parameters].map(([name, variable]) => [name, contentOf(variable)]));
+    replaceFolder(
       folder,
-      new Map([...this.parameters].map(([name, variable]) => [name, contentOf(variable)])),
+      (fresh) => {
+        copyModelFiles(this.folder, fresh);
+        saveParameters(fresh, parameters);
+      },
+      isWeightsFile,
     );
   }
 
@@ -211,7 +239,8 @@ export class Model implements Disposable {
     });
   }
 
-  private withStops(options: GenerateOptions): GenerateOptions {
+  private settingsOf(options: GenerateOptions): GenerateOptions {
+    assertGenerateOptions(options, this.config.text.vocabSize);
     return { ...options, stopTokens: options.stopTokens ?? this.eosTokenIds };
   }
 }

@@ -250,6 +250,10 @@ const MAX_SHARD_BYTES = 5e9;
 const WEIGHTS = /^model(-\d{5}-of-\d{5})?\.safetensors(\.new)?(\.partial)?$/;
 const STAGED = '.new';
 
+/** Whether a file of a model's folder holds its weights or their index, or is what an interrupted save left of them. */
+export const isWeightsFile = (name: string): boolean =>
+  name === INDEX || name === `${INDEX}.partial` || WEIGHTS.test(name);
+
 /**
  * Writes parameters in the released layout: one file, or shards with an index. A checkpoint that is in the folder
  * already stays until all of the new one is on the disk.

@@ -34,10 +34,12 @@ export interface ConstraintOptions {
  * Where one continuation is the beginning of another ("petunia", "petunia hybrid"), the shorter one is over when an end
  * token follows. Let continuations end with what stands behind them (`</answer>`) and none begins another.
  *
- * @throws ConfigError without continuations, or if one is empty
+ * @throws ConfigError without continuations, if one is empty, or if one is the beginning of another and no end token
+ *   tells them apart
  */
 export function createConstraint({ prefix, continuations, ends }: ConstraintOptions): Constraint {
   const root = buildTrie(continuations);
+  assertEnds(root, continuations, ends);
   const fallbacks = fallbacksOf(prefix);
   const before = (matched: number): ConstraintState =>
     matched === prefix.length ? { node: root } : { matched };
@@ -82,6 +84,28 @@ function buildTrie(continuations: readonly (readonly number[])[]): TrieNode {
     node.isEnd = true;
   }
   return root;
+}
+
+/* Where a continuation ends and another goes on, a token that can only end it has to be there. */
+function assertEnds(
+  root: TrieNode,
+  continuations: ConstraintOptions['continuations'],
+  ends: readonly number[],
+): void {
+  for (const [i, tokens] of continuations.entries()) {
+    let node = root;
+    for (const token of tokens) node = node.children.get(token) as TrieNode;
+    const { children } = node;
+    if (children.size === 0 || ends.some((end) => !children.has(end))) continue;
+    const longer = continuations.findIndex(
+      (other) => other.length > tokens.length && tokens.every((token, at) => other[at] === token),
+    );
+    throw new ConfigError(
+      `Continuation ${i} of a constraint, [${tokens.join(', ')}], is the beginning of continuation ${longer}, ` +
+        `[${continuations[longer]?.join(', ')}], and no stop token tells that it is over. Give stop tokens, or let both ` +
+        'end with what stands behind them.',
+    );
+  }
 }
 
 /* For each length of the prefix, the longest proper beginning of it that it also ends with (Knuth, Morris, Pratt). */

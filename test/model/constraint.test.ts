@@ -99,4 +99,18 @@ describe('the continuations of a constraint', () => {
     expect(create([[1], []])).toThrow(ConfigError);
     expect(create([[1], []])).toThrow(/Continuation 1 of a constraint is empty/);
   });
+
+  it('are told apart by an end token where one is the beginning of another', () => {
+    const create = (continuations: number[][], ends: number[]) => () =>
+      createConstraint({ prefix: [], continuations, ends });
+    const message =
+      'Continuation 1 of a constraint, [1, 2], is the beginning of continuation 2, [1, 2, 3], and no stop token tells ' +
+      'that it is over';
+    expect(create([[4], [1, 2], [1, 2, 3]], [])).toThrow(ConfigError);
+    expect(create([[4], [1, 2], [1, 2, 3]], [])).toThrow(message);
+    // An end token that goes on with the longer one tells nothing.
+    expect(create([[4], [1, 2], [1, 2, 3]], [3])).toThrow(message);
+    expect(create([[4], [1, 2], [1, 2, 3]], [3, END])).not.toThrow();
+    expect(create([[1, 2], [1, 3], [1, 2]], [])).not.toThrow(); // prettier-ignore
+  });
 });
