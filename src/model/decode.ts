@@ -38,6 +38,9 @@ export type Chosen = {
   logProbs: tf.Tensor;
 };
 
+/* Key heads of a batch up to which attention is sums, where XLA compiles it. */
+const FEW_HEADS = 4;
+
 /** The functions that generate, compiled over a model's parameters. */
 export type Decoder = ReturnType<typeof createDecoder>;
 
@@ -62,11 +65,12 @@ export function createDecoder(model: TextModel, { compiled, fused }: CompiledFun
 
   /* Logits [B, V] of the token after `state.token`, which is added to the cache. */
   const next = (caches: readonly LayerCache[], tables: Rotary, state: DecodeState): tf.Tensor => {
-    const slots = (caches[0] as LayerCache).k.shape[2] as number;
+    const [batch = 1, keyHeads = 1, , slots = 1] = (caches[0] as LayerCache).k.shape;
+    const products = fused && batch * keyHeads <= FEW_HEADS ? 'sums' : 'products';
     const { x_B1H, rotary, bias } = prepare(tables, state, slots);
     let x = x_B1H;
     layers.forEach((flat, i) => {
-      const step: DecodeStep = { slot: state.slot as tf.Scalar, bias };
+      const step: DecodeStep = { slot: state.slot as tf.Scalar, bias, products };
       const y = layer(flat, caches[i] as LayerCache, x, rotary, step);
       x.dispose();
       x = y;

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import type { TextConfig } from '../config/model.ts';
-import { attention } from '../ops/attention.ts';
+import { cachedAttention, type CachedProducts } from '../ops/cachedAttention.ts';
 import { causalAttention } from '../ops/causalAttention.ts';
 import { rmsNorm } from '../ops/rmsNorm.ts';
 import { rotate, rotaryFrequencies } from '../ops/rotary.ts';
@@ -91,9 +91,11 @@ export function prefillLayer(
   return { x, ...(kept as unknown as { k: tf.Tensor; v: tf.Tensor }) };
 }
 
-/** Keys and values of one layer `[B, K, S, D]`, for S slots. */
+/** Keys and values of one layer, for S slots. */
 export interface LayerCache {
+  /** `[B, K, D, S]` */
   k: Variable;
+  /** `[B, K, S, D]` */
   v: Variable;
 }
 
@@ -103,6 +105,7 @@ export interface DecodeStep {
   slot: tf.Scalar;
   /** `[B, 1, 1, S]`: 0 at slots that are seen, else very negative */
   bias: tf.Tensor;
+  products: CachedProducts;
 }
 
 /**
@@ -114,14 +117,16 @@ export function cachedLayer(
   cache: LayerCache,
   x_B1H: tf.Tensor,
   rotary: Rotary,
-  { slot, bias }: DecodeStep,
+  { slot, bias, products }: DecodeStep,
   context: DecoderContext,
 ): tf.Tensor {
   const attend: Attend = (q_BN1D, k_BK1D, v_BK1D) => {
-    const begin = tf.scatterND<tf.Rank.R1>(tf.tensor2d([[2]], [1, 1], 'int32'), slot.reshape([1]), [4]);
-    cache.k.assignSlice(k_BK1D, begin);
-    cache.v.assignSlice(v_BK1D, begin);
-    return attention(q_BN1D, cache.k.read(), cache.v.read(), bias);
+    const beginAt = (axis: number): tf.Tensor1D =>
+      tf.scatterND<tf.Rank.R1>(tf.tensor2d([[axis]], [1, 1], 'int32'), slot.reshape([1]), [4]);
+    const [batch, keyHeads, , headSize] = k_BK1D.shape as [number, number, number, number];
+    cache.k.assignSlice(k_BK1D.reshape([batch, keyHeads, headSize, 1]), beginAt(3));
+    cache.v.assignSlice(v_BK1D, beginAt(2));
+    return cachedAttention(q_BN1D, cache.k.read(), cache.v.read(), bias, products);
   };
   return decoderLayer(parameters, x_B1H, rotary, attend, context);
 }

@@ -5,7 +5,7 @@ import { Variable } from '../runtime/variable.ts';
 import type { LayerCache } from './decoder.ts';
 
 /**
- * The keys and values of a batch, `[B, K, S, D]` for each layer. A row's prompt lies in the slots from 0 on; what is
+ * The keys `[B, K, D, S]` and values `[B, K, S, D]` of a batch, for each layer. A row's prompt lies in the slots from 0 on; what is
  * generated goes to the same slots for all rows, behind the longest prompt.
  */
 export interface KvCache {
@@ -16,20 +16,24 @@ export interface KvCache {
   slots: number;
 }
 
+/* The axis of the slots. */
+const SLOTS = { k: 3, v: 2 };
+
 /* Takes rows (int32 [B]) of keys or values, and makes room for as many slots as asked for. */
 const rearrange = compile(
-  (x_BKSD: tf.Tensor, rows: tf.Tensor, slots: number) => {
-    const picked = x_BKSD.gather(rows);
-    const more = slots - (x_BKSD.shape[2] as number);
-    if (more <= 0) return picked.slice([0, 0, 0, 0], [-1, -1, slots, -1]);
-    return tf.pad(picked, [[0, 0], [0, 0], [0, more], [0, 0]]); // prettier-ignore
+  (x: tf.Tensor, rows: tf.Tensor, slots: number, axis: number) => {
+    const picked = x.gather(rows);
+    const more = slots - (x.shape[axis] as number);
+    if (more > 0) return tf.pad(picked, x.shape.map((_, i) => [0, i === axis ? more : 0])); // prettier-ignore
+    const size = x.shape.map((_, i) => (i === axis ? slots : -1));
+    return picked.slice([0, 0, 0, 0], size);
   },
   { name: 'rearrange', xla: false },
 );
 
 /**
  * Makes a cache of what a prefill computed.
- * @param layers `[P, K, L, D]`; freed
+ * @param layers keys and values `[P, K, L, D]`; freed
  * @param rows for each row of the cache, the row of the prefill that it begins with
  */
 export function cacheOf(
@@ -41,7 +45,13 @@ export function cacheOf(
   return {
     rows: rows.length,
     slots,
-    layers: mapLayers(layers, rows, slots, (tensor) => tensor, dtype),
+    layers: mapLayers(
+      layers,
+      rows,
+      slots,
+      (tensor, part) => (part === 'k' ? tensor.transpose([0, 1, 3, 2]) : tensor),
+      dtype,
+    ),
   };
 }
 
@@ -70,7 +80,7 @@ function mapLayers<T extends Variable | tf.Tensor>(
   layers: readonly { k: T; v: T }[],
   rows: readonly number[],
   slots: number,
-  read: (part: T) => tf.Tensor,
+  read: (tensor: T, part: 'k' | 'v') => tf.Tensor,
   dtype: VariableDType,
 ): LayerCache[] {
   using index = held(tf.tensor1d([...rows], 'int32'));
@@ -78,7 +88,7 @@ function mapLayers<T extends Variable | tf.Tensor>(
     const [k, v] = (['k', 'v'] as const).map((part) => {
       const made: Variable[] = [];
       tf.tidy(() => {
-        const value = rearrange(read(layer[part]), index.tensor, slots);
+        const value = rearrange(read(layer[part], part), index.tensor, slots, SLOTS[part]);
         made.push(Variable.fromTensor(value, { dtype, name: 'cache' }));
       });
       layer[part].dispose();

@@ -147,6 +147,7 @@ export function createTextModel(
       for (const one of scores) tf.dispose([one.logProbs, one.entropies]);
       return joined;
     },
+    { xla: true },
   );
 
   const tables = createRotaryTables(text);

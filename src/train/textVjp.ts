@@ -86,6 +86,7 @@ function createWhole({ config, text, parameters, functions }: Qwen25VL): TextVjp
       const { value, grads } = tf.valueAndGrads(forward)(args, tf.onesLike(targets).toFloat().tile([2]));
       return { ...splitScores(value), grads };
     },
+    { xla: true },
   );
   return ({ trainable, trainsVision, tables, ...inputs }) => {
     const names = [...parameters.keys()].filter((name) => trainable.has(name) && !name.startsWith('visual.'));
