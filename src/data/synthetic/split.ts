@@ -13,28 +13,29 @@ export interface Split {
 }
 
 const OPTIONS = 4;
-const MAX_TRIES = 10_000;
+const MAX_TRIES = 100_000;
 
 /**
  * Splits a family's kinds by seed, so that every look occurs about as often among the seen and among the unseen as
- * among all, every seen kind has a seen one that differs in one part only, and no misreading of a seen kind is unseen.
+ * among all, and kinds that the describer misreads exactly as often; every seen kind has a seen one that differs in one
+ * part only, and no misreading of a seen kind is unseen.
  */
 export function splitBirds(family: Family, seed: number): Split {
   const birds = allBirds(family);
+  const misread = new Set(birds.filter((bird) => misreadings(bird).length > 0));
+  const shareOf = (group: readonly Bird[]): number =>
+    group.filter((bird) => misread.has(bird)).length / group.length;
+  const isFair = (group: readonly Bird[]): boolean =>
+    shareOf(group) === shareOf(birds) && isEven(group, family);
   for (let attempt = 0; attempt < MAX_TRIES; attempt++) {
     const order = shuffled(createRandom(seed, 'split', attempt), birds);
     const seen = order.slice(0, birds.length / 2);
+    if (!isFair(seen) || seen.some((bird) => neighbours(bird, seen).length === 0)) continue;
     const taken = new Set([...seen, ...seen.flatMap(misreadings)].map(keyOf));
     const unseen = order.filter((bird) => !taken.has(keyOf(bird))).slice(0, birds.length / 4);
-    if (
-      unseen.length === birds.length / 4 &&
-      isEven(seen, family) &&
-      isEven(unseen, family) &&
-      seen.every((bird) => neighbours(bird, seen).length > 0)
-    ) {
-      const spare = order.filter((bird) => !seen.includes(bird) && !unseen.includes(bird));
-      return { seen, unseen, spare };
-    }
+    if (unseen.length < birds.length / 4 || !isFair(unseen)) continue;
+    const spare = order.filter((bird) => !seen.includes(bird) && !unseen.includes(bird));
+    return { seen, unseen, spare };
   }
   throw new RangeError(`No even split of ${birds.length} kinds was found in ${MAX_TRIES} tries.`);
 }
