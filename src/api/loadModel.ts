@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { ConfigError } from '../common/errors.ts';
@@ -51,15 +51,8 @@ export interface LossAndGradients {
  */
 export async function loadModel(folder: string, options: LoadOptions = {}): Promise<Model> {
   const { dtype, adapter: adapterFolder, ...rest } = parseLoadConfig(options);
+  assertFolder(folder);
   const file = join(folder, 'config.json');
-  if (!existsSync(folder)) {
-    const former = formerFolder(folder);
-    throw new ConfigError(
-      existsSync(former)
-        ? `There is no folder ${folder}: a save was interrupted. Rename ${former}, which holds what was there, to it.`
-        : `There is no folder ${folder}. Give the folder of a model in Hugging Face's layout.`,
-    );
-  }
   const config = parseModelConfig(readJson(file), file);
   const eosTokenIds = readEosTokens(folder, config);
   const preparer = createPreparer(folder, config, { dtype, adapter: adapterFolder, ...rest });
@@ -77,6 +70,19 @@ export async function loadModel(folder: string, options: LoadOptions = {}): Prom
     for (const variable of parameters.values()) variable.dispose();
     throw error;
   }
+}
+
+function assertFolder(folder: string): void {
+  const layout = "Give the folder of a model in Hugging Face's layout.";
+  if (!existsSync(folder)) {
+    const former = formerFolder(folder);
+    throw new ConfigError(
+      existsSync(former)
+        ? `There is no folder ${folder}: a save was interrupted. Rename ${former}, which holds what was there, to it.`
+        : `There is no folder ${folder}. ${layout}`,
+    );
+  }
+  if (!statSync(folder).isDirectory()) throw new ConfigError(`${folder} is a file. ${layout}`);
 }
 
 function readEosTokens(folder: string, { text }: ModelConfig): number[] {
