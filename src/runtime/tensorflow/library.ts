@@ -287,6 +287,20 @@ export function viewMemory(address: Pointer, byteLength: number): Uint8Array {
   return byteLength === 0 ? new Uint8Array(0) : new Uint8Array(koffi.view(address, byteLength));
 }
 
+const PAGE = 4096;
+const MADV_HUGEPAGE = 14;
+const madvise = LIBC.func('madvise', 'int', ['uintptr_t', 'size_t', 'int']);
+
+/**
+ * Asks for large pages (2 MiB) for memory that has not been touched yet: a page fault costs up to 16 µs on a virtual
+ * machine, and a 3B model has 1.5 million pages of 4 KiB. A kernel without large pages does nothing.
+ */
+export function adviseLargePages(address: Pointer, byteLength: number): void {
+  const begin = Math.ceil(address / PAGE) * PAGE;
+  const end = Math.floor((address + byteLength) / PAGE) * PAGE;
+  if (end > begin) madvise(begin, end - begin, MADV_HUGEPAGE);
+}
+
 const memcpyIn = LIBC.func('memcpy', 'void', ['uintptr_t', 'void*', 'size_t']);
 const memcpyOut = LIBC.func('memcpy', 'void', ['void*', 'uintptr_t', 'size_t']);
 

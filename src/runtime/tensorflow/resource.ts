@@ -13,7 +13,7 @@ import {
 import type { TensorFlowBackend } from './backend.ts';
 import { DType, FROM_TFJS } from './dtypes.ts';
 import { type RawOp, rawOps, scratch } from './rawOps.ts';
-import { viewMemory } from './library.ts';
+import { adviseLargePages, viewMemory } from './library.ts';
 import { allocateTensor } from './tensors.ts';
 
 const DTYPES: Record<VariableDType, DType> = {
@@ -58,7 +58,9 @@ export class ResourceStorage implements VariableStorage {
     const { c } = binding.tensorflow;
     const [tensor, byteLength] = allocateTensor(c, shape, DTYPES[dtype]);
     try {
-      readRange(path, offset, viewMemory(c.TF_TensorData(tensor), byteLength));
+      const address = c.TF_TensorData(tensor);
+      adviseLargePages(address, byteLength);
+      readRange(path, offset, viewMemory(address, byteLength));
     } catch (error) {
       c.TF_DeleteTensor(tensor);
       throw error;
