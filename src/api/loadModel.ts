@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { ConfigError } from '../common/errors.ts';
 import { log } from '../common/log.ts';
-import { assertGenerateOptions, parseGenerationConfig } from '../config/generation.ts';
+import { parseGenerationConfig } from '../config/generation.ts';
 import { type LoadOptions, parseLoadConfig } from '../config/load.ts';
 import { type ModelConfig, parseModelConfig } from '../config/model.ts';
 import type { ImageSource } from '../data/image/decode.ts';
@@ -225,8 +225,9 @@ export class Model implements Disposable {
     );
   }
 
-  /** Frees the weights. */
+  /** Frees the weights, and ends the threads that read pictures. */
   dispose(): void {
+    void this.preparer[Symbol.asyncDispose]();
     this.network[Symbol.dispose]();
     for (const variable of this.network.parameters.values()) variable.dispose();
   }
@@ -246,7 +247,6 @@ export class Model implements Disposable {
   }
 
   private settingsOf(options: GenerateOptions): GenerateOptions {
-    assertGenerateOptions(options, this.config.text.vocabSize);
     return { ...options, stopTokens: options.stopTokens ?? this.eosTokenIds };
   }
 }

@@ -1,3 +1,5 @@
+import { block } from './threefry.ts';
+
 /** A stream of random numbers; what it gives depends on its key and on how many were taken, and on nothing else. */
 export interface Random {
   /** 32 random bits, from 0 to 2^32 - 1 */
@@ -15,7 +17,7 @@ export interface Random {
  */
 export function createRandom(seed: number, purpose: string, ...indices: readonly number[]): Random {
   let key: [number, number] = [hash(purpose), seed | 0];
-  for (const index of indices) key = encrypt(...key, index, 1);
+  for (const index of indices) key = block(...key, index, 1);
   const [k0, k1] = key;
   let counter = 0;
   let spare: number | undefined;
@@ -25,7 +27,7 @@ export function createRandom(seed: number, purpose: string, ...indices: readonly
       spare = undefined;
       return word;
     }
-    const [first, second] = encrypt(k0, k1, counter++, 0);
+    const [first, second] = block(k0, k1, counter++, 0);
     spare = second >>> 0;
     return first >>> 0;
   };
@@ -56,26 +58,6 @@ export function shuffled<T>(random: Random, values: readonly T[]): T[] {
     [result[i], result[j]] = [result[j] as T, result[i] as T];
   }
   return result;
-}
-
-const ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24] as const;
-const PARITY = 0x1bd11bda;
-
-/* The block of Threefry with the key (k0, k1) and the counter (c0, c1). */
-function encrypt(k0: number, k1: number, c0: number, c1: number): [number, number] {
-  const schedule = [k0, k1, k0 ^ k1 ^ PARITY];
-  let x0 = (c0 + k0) | 0;
-  let x1 = (c1 + k1) | 0;
-  for (let group = 0; group < 5; group++) {
-    for (let i = 0; i < 4; i++) {
-      const rotation = ROTATIONS[(4 * group + i) % 8] as number;
-      x0 = (x0 + x1) | 0;
-      x1 = ((x1 << rotation) | (x1 >>> (32 - rotation))) ^ x0;
-    }
-    x0 = (x0 + (schedule[(group + 1) % 3] as number)) | 0;
-    x1 = (x1 + (schedule[(group + 2) % 3] as number) + group + 1) | 0;
-  }
-  return [x0, x1];
 }
 
 /* FNV-1a. */

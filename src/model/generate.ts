@@ -1,4 +1,4 @@
-import { ConfigError } from '../common/errors.ts';
+import { assertGenerateOptions } from '../config/generation.ts';
 import { sampleKeys } from '../ops/sample.ts';
 import { type Constraint, type ConstraintState, createConstraint } from './constraint.ts';
 import type { Choice } from './decode.ts';
@@ -64,7 +64,7 @@ export async function* generateParts(
   inputs: ModelInputs,
   options: GenerateOptions,
 ): AsyncGenerator<GeneratedPart[], void, void> {
-  const settings = checked(options);
+  const settings = checked(options, model.config.text.vocabSize);
   const { constraint, signal } = settings;
   signal?.throwIfAborted();
   using batch = startBatch(model, inputs, settings);
@@ -114,20 +114,10 @@ export async function generate(
 
 type Settings = ReturnType<typeof checked>;
 
-function checked(options: GenerateOptions) {
+function checked(options: GenerateOptions, vocabSize: number) {
+  assertGenerateOptions(options, vocabSize);
   const { maxNewTokens, constraint, stopTokens = [], signal } = options;
   const { temperature = 0, topK = 0, topP = 1, repetitionPenalty = 1, seed = 0, samples = 1 } = options;
-  const wrong = (name: string, value: number, expected: string): never => {
-    throw new ConfigError(`generate: ${name} is ${value}; ${expected} was expected.`);
-  };
-  const positive = (x: number): boolean => Number.isInteger(x) && x > 0;
-  if (!positive(maxNewTokens)) wrong('maxNewTokens', maxNewTokens, 'a whole number above 0');
-  if (!positive(samples)) wrong('samples', samples, 'a whole number above 0');
-  if (!(temperature >= 0 && temperature < Infinity)) wrong('temperature', temperature, 'a number from 0 on');
-  if (!(Number.isInteger(topK) && topK >= 0)) wrong('topK', topK, 'a whole number from 0 (off) on');
-  if (!(topP > 0 && topP <= 1)) wrong('topP', topP, 'a number above 0 and up to 1');
-  if (!(repetitionPenalty > 0)) wrong('repetitionPenalty', repetitionPenalty, 'a number above 0');
-  if (!Number.isSafeInteger(seed)) wrong('seed', seed, 'a whole number');
   const choice: Choice = { temperature, topK, topP, repetitionPenalty, stopTokens };
   const tracker: Constraint | undefined = constraint && createConstraint({ ...constraint, ends: stopTokens });
   return { maxNewTokens, samples, seed, signal, choice, constraint: tracker };

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import { whileLoop } from '../runtime/whileLoop.ts';
-import { firstWord } from '../runtime/threefry.ts';
+import { firstWord } from '../common/threefry.ts';
 
 /** What a token is drawn from. */
 export interface SampleOptions {

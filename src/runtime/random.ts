@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import { ConfigError } from '../common/errors.ts';
 import { currentTensorFlow } from './tensorflow/backend.ts';
 import { threefryOnDevice } from './tensorflow/threefry.ts';
-import { threefry } from './threefry.ts';
+import { threefry } from '../common/threefry.ts';
 
 /**
  * What a random number depends on, and nothing else: two integers of 32 bits, or a tensor `[2]` of them (int32). A

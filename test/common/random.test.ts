@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { between, createRandom, integerBelow, pick, type Random, shuffled } from '../../src/common/random.ts';
-import { firstWord } from '../../src/runtime/threefry.ts';
+import { firstWord } from '../../src/common/threefry.ts';
 
 const take = (random: Random, count: number): number[] => Array.from({ length: count }, () => random.bits());
 

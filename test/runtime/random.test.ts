@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { describe, expect, it } from 'vitest';
 import { compile, gumbel, uniform } from '../../src/runtime/index.ts';
-import { firstWord, threefry } from '../../src/runtime/threefry.ts';
+import { firstWord, threefry } from '../../src/common/threefry.ts';
 import { onEveryBackend } from '../support/backends.ts';
 
 describe('threefry', () => {

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import { GROUPS, PARITY, ROTATIONS } from '../threefry.ts';
+import { GROUPS, PARITY, ROTATIONS } from '../../common/threefry.ts';
 import { typeAttribute } from './attributes.ts';
 import type { TensorFlowBackend } from './backend.ts';
 import { DType } from './dtypes.ts';

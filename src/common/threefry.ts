@@ -1,6 +1,6 @@
 /*
- * Threefry-2x32-20 (J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011), here for backends
- * without TensorFlow; tensorflow/threefry.ts is the same on the device.
+ * Threefry-2x32-20 (J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011);
+ * runtime/tensorflow/threefry.ts is the same on the device.
  */
 
 /** Rotations by round, modulo 8. */
@@ -29,7 +29,11 @@ export function threefry(keys: Int32Array, columns: number): Float32Array {
 }
 
 /** The first word of the block that Threefry makes of a key (k0, k1) and a counter (low, high). */
-export function firstWord(k0: number, k1: number, low: number, high = 0): number {
+export const firstWord = (k0: number, k1: number, low: number, high = 0): number =>
+  block(k0, k1, low, high)[0];
+
+/** The block, two signed words, that Threefry makes of a key (k0, k1) and a counter (low, high). */
+export function block(k0: number, k1: number, low: number, high: number): [number, number] {
   const schedule = [k0, k1, k0 ^ k1 ^ PARITY];
   let x0 = (low + k0) | 0;
   let x1 = (high + k1) | 0;
@@ -42,5 +46,5 @@ export function firstWord(k0: number, k1: number, low: number, high = 0): number
     x0 = (x0 + (schedule[(group + 1) % 3] as number)) | 0;
     x1 = (x1 + (schedule[(group + 2) % 3] as number) + group + 1) | 0;
   }
-  return x0;
+  return [x0, x1];
 }
