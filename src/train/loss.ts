@@ -15,10 +15,48 @@ export type Trainable = 'all' | readonly (string | RegExp)[];
 
 const IGNORED = -100;
 
+/** What some rows add to a step. */
+export interface Supervised {
+  /** sum of the labels' cross-entropies */
+  loss: number;
+  /** labels that count */
+  tokens: number;
+  gradients: Gradients;
+}
+
 /**
- * The mean cross-entropy of the labels, and its gradient by the released names of the parameters.
+ * The cross-entropies of the labels, and the gradient of `weight * sum` by the released names of the parameters.
  *
+ * @param weightOf of the number of labels: 1 / n for their mean; where several batches make a step, 1 / (labels of all)
+ *   for the mean of all tokens, 1 / (n batches) for the mean of means
  * @throws DataError if labels and inputs do not fit, or no token has a label
+ */
+export async function supervise(
+  model: Qwen25VL,
+  vjp: Vjp,
+  inputs: LabelledInputs,
+  trainable: ReadonlySet<string>,
+  weightOf: (tokens: number) => number,
+): Promise<Supervised> {
+  const rows = rowsOf(inputs, model.config);
+  const length = roundLength(Math.max(...rows.map(({ ids }) => ids.length)));
+  const places = labelledPlaces(inputs, length);
+  const tokens = places.rows.length;
+  const { logProbs, gradients } = await vjp({
+    inputs,
+    rows,
+    places,
+    coefficients: new Float32Array(tokens).fill(-weightOf(tokens)),
+    temperature: 1,
+    trainable,
+  });
+  return { loss: -logProbs.reduce((sum, x) => sum + x, 0), tokens, gradients };
+}
+
+/**
+ * The mean cross-entropy of the labels, and its gradient by the released names of the parameters. Errors as
+ * `supervise`.
+ *
  * @throws ConfigError if a pattern matches no parameter
  */
 export async function lossAndGradients(
@@ -27,19 +65,9 @@ export async function lossAndGradients(
   inputs: LabelledInputs,
   trainable: Trainable,
 ): Promise<{ loss: number; gradients: Gradients }> {
-  const rows = rowsOf(inputs, model.config);
-  const length = roundLength(Math.max(...rows.map(({ ids }) => ids.length)));
-  const places = labelledPlaces(inputs, length);
-  const count = places.rows.length;
-  const { logProbs, gradients } = await vjp({
-    inputs,
-    rows,
-    places,
-    coefficients: new Float32Array(count).fill(-1 / count),
-    temperature: 1,
-    trainable: trainableNames(model, trainable),
-  });
-  return { loss: -logProbs.reduce((sum, x) => sum + x, 0) / count, gradients };
+  const names = trainableNames(model, trainable);
+  const { loss, tokens, gradients } = await supervise(model, vjp, inputs, names, (n) => 1 / n);
+  return { loss: loss / tokens, gradients };
 }
 
 /** Names of the parameters that are trained. */
