@@ -56,6 +56,10 @@ export function parseImageConfig(json: unknown, file: string): ImageConfig {
   };
 }
 
+/** Whose training scales a picture before the image processor does: stage 1's, stage 2's, or none. */
+export const PRE_SIZES = ['none', 'sft', 'tapo'] as const;
+export type PreSize = (typeof PRE_SIZES)[number];
+
 /** In what the programs that read pictures differ. */
 export interface ImageQuirks {
   /** whose bicubic resize: they differ by up to 2 of 255 */
@@ -64,10 +68,11 @@ export interface ImageQuirks {
   alpha: 'drop' | 'white';
   /** turn the picture as its EXIF orientation says */
   exif: boolean;
+  preSize: PreSize;
 }
 
 /** As both released training stages saw their pictures: transformers' fast processor behind Pillow. */
-export const RELEASED: ImageQuirks = { resize: 'torchvision', alpha: 'drop', exif: false };
+export const RELEASED: ImageQuirks = { resize: 'torchvision', alpha: 'drop', exif: false, preSize: 'none' };
 
 /** For people's own pictures: cameras store them unturned, and what lies under alpha was never meant to be seen. */
-export const PICTURES: ImageQuirks = { resize: 'torchvision', alpha: 'white', exif: true };
+export const PICTURES: ImageQuirks = { resize: 'torchvision', alpha: 'white', exif: true, preSize: 'none' };

@@ -2,6 +2,7 @@ import { DataError, messageOf } from '../../common/errors.ts';
 import type { ImageConfig, ImageQuirks } from '../../config/image.ts';
 import { decode, type ImageSource, nameOf } from './decode.ts';
 import { toPatches } from './patches.ts';
+import { preSizes } from './preSize.ts';
 import { resize } from './resize.ts';
 import { smartResize } from './smartResize.ts';
 
@@ -22,7 +23,11 @@ export async function processImage(
   config: ImageConfig,
   quirks: ImageQuirks,
 ): Promise<ProcessedImage> {
-  const pixels = await decode(source, quirks);
+  const decoded = await decode(source, quirks);
+  const pixels = preSizes(decoded.width, decoded.height, quirks.preSize).reduce(
+    (picture, [width, height]) => resize(picture, width, height, 'pillow'),
+    decoded,
+  );
   const factor = config.patchSize * config.mergeSize;
   let size: [number, number];
   try {

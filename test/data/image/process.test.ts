@@ -37,7 +37,7 @@ interface Picture {
   variants: Record<string, Variant>;
 }
 const { images } = json('images.json') as { images: Record<string, Picture> };
-const PILLOW: ImageQuirks = { resize: 'pillow', alpha: 'drop', exif: false };
+const PILLOW: ImageQuirks = { resize: 'pillow', alpha: 'drop', exif: false, preSize: 'none' };
 
 /* Pixels of a golden PNG, by sharp alone. */
 async function pixelsOf(name: string): Promise<Uint8Array> {

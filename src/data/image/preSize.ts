@@ -1,0 +1,38 @@
+import type { PreSize } from '../../config/image.ts';
+
+/* LLaMA-Factory's limits for stage 1, and those of the released stage 2, in pixels. */
+const LIMITS = {
+  sft: { least: 32 * 32, most: 768 * 768 },
+  tapo: { least: 200_704, most: 1_003_520 },
+};
+/* Of Qwen's models, in LLaMA-Factory: a side has a token at least, and none is over 200 times the other. */
+const [LEAST_SIDE, MOST_RATIO, FIXED_RATIO] = [28, 200, 180];
+
+/**
+ * The sizes to which the released trainings scale a picture, one after the other, before the image processor does: by
+ * Pillow's bicubic, sides truncated. LLaMA-Factory's for stage 1 (`sft`), EasyR1's for stage 2 (`tapo`).
+ *
+ * @returns width and height of each step; none where the picture stays as it is
+ */
+export function preSizes(width: number, height: number, preSize: PreSize): [width: number, height: number][] {
+  if (preSize === 'none') return [];
+  const steps: [number, number][] = [];
+  let [w, h] = [width, height];
+  const step = (nextWidth: number, nextHeight: number): void => {
+    [w, h] = [nextWidth, nextHeight];
+    steps.push([w, h]);
+  };
+  const toArea = (area: number): void => {
+    const factor = Math.sqrt(area / (w * h));
+    step(Math.trunc(w * factor), Math.trunc(h * factor));
+  };
+  const { least, most } = LIMITS[preSize];
+  if (w * h > most) toArea(most);
+  if (w * h < least) toArea(least);
+  if (preSize === 'sft') {
+    if (Math.min(w, h) < LEAST_SIDE) step(Math.max(w, LEAST_SIDE), Math.max(h, LEAST_SIDE));
+    if (w / h > MOST_RATIO) step(h * FIXED_RATIO, h);
+    if (h / w > MOST_RATIO) step(w, w * FIXED_RATIO);
+  }
+  return steps;
+}
