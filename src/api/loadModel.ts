@@ -7,7 +7,7 @@ import { parseGenerationConfig } from '../config/generation.ts';
 import { type LoadOptions, parseLoadConfig } from '../config/load.ts';
 import { type ModelConfig, parseModelConfig } from '../config/model.ts';
 import type { ImageSource } from '../data/image/decode.ts';
-import { copyModelFiles, formerFolder, replaceFolder } from '../data/modelFolder.ts';
+import { copyModelFiles, formerFolder, replaceFolder } from '../model/modelFolder.ts';
 import type { Message } from '../data/text/chatTemplate.ts';
 import type { Tokenizer } from '../data/text/tokenizer.ts';
 import { isWeightsFile, loadParameters, readJson, saveParameters } from '../model/checkpoint.ts';

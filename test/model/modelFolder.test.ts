@@ -15,10 +15,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CheckpointError } from '../../src/common/errors.ts';
-import { copyModelFiles, formerFolder, replaceFolder } from '../../src/data/modelFolder.ts';
+import { copyModelFiles, formerFolder, replaceFolder } from '../../src/model/modelFolder.ts';
 import { runModule } from '../support/child.ts';
 
-const MODULE = fileURLToPath(new URL('../../src/data/modelFolder.ts', import.meta.url));
+const MODULE = fileURLToPath(new URL('../../src/model/modelFolder.ts', import.meta.url));
 
 let parent: string;
 let folder: string;
