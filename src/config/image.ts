@@ -2,7 +2,10 @@ import { z } from 'zod';
 import { CheckpointError } from '../common/errors.ts';
 
 const positive = z.int().positive();
-const colour = z.tuple([z.number(), z.number(), z.number()]);
+const three = <T extends z.ZodType>(value: T) => z.tuple([value, value, value]);
+const divisor = z.number().refine((value) => value > 0, {
+  error: ({ input }) => `found ${String(input)}, expected a number above 0: pixels are divided by it`,
+});
 
 const imageSchema = z.object({
   min_pixels: positive.nullish(),
@@ -12,8 +15,8 @@ const imageSchema = z.object({
   temporal_patch_size: positive.default(2),
   merge_size: positive.default(2),
   // Those of CLIP.
-  image_mean: colour.default([0.48145466, 0.4578275, 0.40821073]),
-  image_std: colour.default([0.26862954, 0.26130258, 0.27577711]),
+  image_mean: three(z.number()).default([0.48145466, 0.4578275, 0.40821073]),
+  image_std: three(divisor).default([0.26862954, 0.26130258, 0.27577711]),
 });
 
 /** How pictures become patches: what `preprocessor_config.json` says. */
@@ -46,14 +49,27 @@ export function parseImageConfig(json: unknown, file: string): ImageConfig {
   if (!result.success) throw new CheckpointError(`${file} is wrong:\n${z.prettifyError(result.error)}`);
   const { data } = result;
   return {
-    minPixels: data.min_pixels ?? data.size?.shortest_edge ?? DEFAULT_MIN_PIXELS,
-    maxPixels: data.max_pixels ?? data.size?.longest_edge ?? DEFAULT_MAX_PIXELS,
+    ...limitsOf(data, file),
     patchSize: data.patch_size,
     temporalPatchSize: data.temporal_patch_size,
     mergeSize: data.merge_size,
     mean: data.image_mean,
     std: data.image_std,
   };
+}
+
+/* The area that pictures are scaled to, in pixels. */
+function limitsOf(
+  { min_pixels, max_pixels, size }: z.infer<typeof imageSchema>,
+  file: string,
+): Pick<ImageConfig, 'minPixels' | 'maxPixels'> {
+  const minPixels = min_pixels ?? size?.shortest_edge ?? DEFAULT_MIN_PIXELS;
+  const maxPixels = max_pixels ?? size?.longest_edge ?? DEFAULT_MAX_PIXELS;
+  if (minPixels <= maxPixels) return { minPixels, maxPixels };
+  throw new CheckpointError(
+    `${file} is wrong: min_pixels (or size.shortest_edge) is ${minPixels}, above max_pixels (or size.longest_edge), ` +
+      `${maxPixels}; expected at most that. Correct it, or fetch it again.`,
+  );
 }
 
 /** Whose training scales a picture before the image processor does: stage 1's, stage 2's, or none. */
@@ -64,10 +80,14 @@ export type PreSize = (typeof PRE_SIZES)[number];
 export interface ImageQuirks {
   /** whose bicubic resize: they differ by up to 2 of 255 */
   resize: 'pillow' | 'torchvision';
-  /** leave the colours under a transparent alpha as they are, or put the picture over white */
+  /**
+   * as Pillow's `convert("RGB")`: leave the colours under a transparent alpha as they are, and clip 16-bit grey at 255; or
+   * as one sees it: put the picture over white, and scale 16-bit grey
+   */
   alpha: 'drop' | 'white';
   /** turn the picture as its EXIF orientation says */
   exif: boolean;
+  /** scale it first as a released training does */
   preSize: PreSize;
 }
 
