@@ -3,7 +3,7 @@ import { ConfigError } from '../common/errors.ts';
 import { runtimeSchema } from './runtime.ts';
 
 /** How a model is loaded. */
-const loadSchema = runtimeSchema.extend({
+export const loadSchema = runtimeSchema.extend({
   dtype: z
     .enum(['auto', 'float32', 'bfloat16'])
     .default('auto')
