@@ -107,7 +107,7 @@ function hintFor(key: string, path: readonly PropertyKey[], schema: z.ZodObject)
 
 function shapeOf(schema: z.ZodType | undefined): Record<string, z.ZodType> | undefined {
   const inner = schema && unwrap(schema);
-  return inner instanceof z.ZodObject ? (inner.shape) : undefined;
+  return inner instanceof z.ZodObject ? inner.shape : undefined;
 }
 
 function allPaths(schema: z.ZodType): string[] {
