@@ -37,42 +37,66 @@ export function encodeConversation(
   grids: readonly (readonly [number, number, number])[],
   mergeSize: number,
 ): EncodedConversation {
+  assertRoles(turns, 'assistant');
+  const encoded: EncodedConversation = { ids: [], labels: [] };
+  for (const { text, isLearnt } of pieces(turns, grids, mergeSize)) {
+    const ids = tokenizer.encode(text);
+    encoded.ids.push(...ids);
+    encoded.labels.push(...(isLearnt ? ids : ids.map(() => IGNORED)));
+  }
+  return encoded;
+}
+
+/**
+ * Encodes what is before an answer, as `encodeConversation` does.
+ * @param turns the last one is the user's
+ * @throws DataError as `encodeConversation`
+ */
+export function encodePrompt(
+  tokenizer: Tokenizer,
+  turns: readonly Turn[],
+  grids: readonly (readonly [number, number, number])[],
+  mergeSize: number,
+): number[] {
+  assertRoles(turns, 'user');
+  return pieces(turns, grids, mergeSize).flatMap(({ text }) => tokenizer.encode(text));
+}
+
+/* What is encoded apart: all up to an answer, and the answer. */
+function pieces(
+  turns: readonly Turn[],
+  grids: readonly (readonly [number, number, number])[],
+  mergeSize: number,
+): { text: string; isLearnt: boolean }[] {
   const marks = turns.reduce((sum, { content }) => sum + content.split(IMAGE_MARK).length - 1, 0);
   if (marks !== grids.length) {
     throw new DataError(
       `The messages have ${marks} ${IMAGE_MARK} marks for ${grids.length} pictures. Put one where each picture stands.`,
     );
   }
-  const [first, ...rest] = turns;
-  const hasSystem = first?.role === 'system';
-  const spoken = hasSystem ? rest : turns;
-  assertAlternating(spoken);
   const left = [...grids];
   const withPads = (text: string): string => {
     const count = text.split(IMAGE_MARK).length - 1;
     return expandImages(text.replaceAll(IMAGE_MARK, IMAGE), left.splice(0, count), mergeSize);
   };
-  const encoded: EncodedConversation = { ids: [], labels: [] };
-  const add = (text: string, isLearnt: boolean): void => {
-    const ids = tokenizer.encode(text);
-    encoded.ids.push(...ids);
-    encoded.labels.push(...(isLearnt ? ids : ids.map(() => IGNORED)));
-  };
-  let system = `<|im_start|>system\n${hasSystem ? withPads(first.content) : DEFAULT_SYSTEM}<|im_end|>\n`;
-  for (const { role, content } of spoken) {
-    if (role === 'assistant') add(`${withPads(content)}<|im_end|>\n`, true);
-    else add(`${system}<|im_start|>user\n${withPads(content)}<|im_end|>\n<|im_start|>assistant\n`, false);
-    system = '';
-  }
-  return encoded;
+  const [first, ...rest] = turns as [Turn, ...Turn[]];
+  const hasSystem = first.role === 'system';
+  let before = `<|im_start|>system\n${hasSystem ? withPads(first.content) : DEFAULT_SYSTEM}<|im_end|>\n`;
+  return (hasSystem ? rest : turns).map(({ role, content }) => {
+    if (role === 'assistant') return { text: `${withPads(content)}<|im_end|>\n`, isLearnt: true };
+    const text = `${before}<|im_start|>user\n${withPads(content)}<|im_end|>\n<|im_start|>assistant\n`;
+    before = '';
+    return { text, isLearnt: false };
+  });
 }
 
-function assertAlternating(turns: readonly Turn[]): void {
+function assertRoles(turns: readonly Turn[], last: 'user' | 'assistant'): void {
   const roles = turns.map(({ role }) => role);
-  const isRight = roles.every((role, i) => role === (i % 2 === 0 ? 'user' : 'assistant'));
-  if (isRight && roles.length > 0 && roles.length % 2 === 0) return;
+  const spoken = roles[0] === 'system' ? roles.slice(1) : roles;
+  const alternate = spoken.every((role, i) => role === (i % 2 === 0 ? 'user' : 'assistant'));
+  if (alternate && spoken.at(-1) === last) return;
   throw new DataError(
-    `The turns are ${roles.join(', ') || 'none'}; expected user and assistant in turn, the last one the assistant's, ` +
+    `The turns are ${spoken.join(', ') || 'none'}; expected user and assistant in turn, the last one the ${last}'s, ` +
       'after a system turn or none.',
   );
 }

@@ -1,0 +1,63 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { CheckpointError, messageOf } from '../common/errors.ts';
+import { replaceFolder } from '../model/modelFolder.ts';
+import type { Optimiser } from './optimiser.ts';
+import type { TrainedModel } from './trainedModel.ts';
+
+const stateSchema = z.object({
+  /** steps that are done, those that were skipped included */
+  step: z.int().min(0),
+  /** steps that the optimiser applied */
+  updates: z.int().min(0),
+  /** steps in a row, up to here, that were skipped */
+  badSteps: z.int().min(0),
+  skippedSteps: z.int().min(0),
+  best: z.object({ step: z.int(), accuracy: z.number() }).optional(),
+});
+
+/** Where a training is. The rows to come follow from the seed and the step. */
+export type TrainingState = z.infer<typeof stateSchema>;
+
+const [FOLDER, STATE, MOMENTS] = ['training', 'state.json', 'optimiser.safetensors'];
+
+/**
+ * Writes a checkpoint: a model's (or adapter's) folder with `training/` in it. A kill at any moment leaves a whole one
+ * of that name or none.
+ *
+ * @throws CheckpointError if it cannot be written
+ */
+export function saveCheckpoint(
+  folder: string,
+  model: TrainedModel,
+  optimiser: Optimiser,
+  state: TrainingState,
+): void {
+  replaceFolder(folder, (fresh) => {
+    model.save(fresh);
+    const training = join(fresh, FOLDER);
+    mkdirSync(training, { recursive: true });
+    optimiser.save(join(training, MOMENTS));
+    writeFileSync(join(training, STATE), `${JSON.stringify(state, undefined, 2)}\n`);
+  });
+}
+
+/**
+ * Reads where a checkpoint's training was, and gives the optimiser its moments.
+ * @throws CheckpointError if a file is missing or damaged, or is of another training
+ */
+export function resumeFrom(folder: string, optimiser: Optimiser): TrainingState {
+  const file = join(folder, FOLDER, STATE);
+  let state: TrainingState;
+  try {
+    state = stateSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
+  } catch (error) {
+    throw new CheckpointError(
+      `${file} cannot be read (${messageOf(error)}): nothing goes on from there. Delete that checkpoint to go on from ` +
+        'the one before it.',
+    );
+  }
+  optimiser.load(join(folder, FOLDER, MOMENTS), state.updates);
+  return state;
+}
