@@ -1,3 +1,4 @@
+import { DataError } from '../../common/errors.ts';
 import type { PreSize } from '../../config/image.ts';
 
 /* LLaMA-Factory's limits for stage 1, and those of the released stage 2, in pixels. */
@@ -13,12 +14,19 @@ const [LEAST_SIDE, MOST_RATIO, FIXED_RATIO] = [28, 200, 180];
  * Pillow's bicubic, sides truncated. LLaMA-Factory's for stage 1 (`sft`), EasyR1's for stage 2 (`tapo`).
  *
  * @returns width and height of each step; none where the picture stays as it is
+ * @throws DataError if a side would be truncated to nothing
  */
 export function preSizes(width: number, height: number, preSize: PreSize): [width: number, height: number][] {
   if (preSize === 'none') return [];
   const steps: [number, number][] = [];
   let [w, h] = [width, height];
   const step = (nextWidth: number, nextHeight: number): void => {
+    if (nextWidth === 0 || nextHeight === 0) {
+      throw new DataError(
+        `A picture of ${width} x ${height} pixels is too narrow: it would be scaled to ${nextWidth} x ${nextHeight}, ` +
+          'expected sides above 0. Crop it.',
+      );
+    }
     [w, h] = [nextWidth, nextHeight];
     steps.push([w, h]);
   };

@@ -1,6 +1,9 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
+import { DataError } from '../../../src/common/errors.ts';
 import { parseImageConfig, RELEASED } from '../../../src/config/image.ts';
 import { preSizes } from '../../../src/data/image/preSize.ts';
 import { processImage } from '../../../src/data/image/process.ts';
@@ -18,9 +21,27 @@ describe.each(['sft', 'tapo'] as const)('preSizes for %s', (preSize) => {
     expect(steps).toEqual(row[KEYS[preSize]]);
     const grid = row[`${KEYS[preSize]}_grid_thw_after_default_processor`];
     const [width, height] = steps.at(-1) as [number, number];
-    if (!Array.isArray(grid)) return;
-    const [rowsOfPixels, columns] = smartResize(height, width, { ...config, factor: 28 });
-    expect([1, rowsOfPixels / 14, columns / 14]).toEqual(grid);
+    const final = (): [number, number] => smartResize(height, width, { ...config, factor: 28 });
+    // The golden has the error's text where there is none.
+    if (Array.isArray(grid)) expect([1, ...final().map((side) => side / 14)]).toEqual(grid);
+    else expect(final).toThrow(/at most 200 times/);
+  });
+});
+
+describe('a picture that is too narrow', () => {
+  it.each(['sft', 'tapo'] as const)('is refused for %s where a side would be truncated to 0', (preSize) => {
+    expect(() => preSizes(2_000_000, 1, preSize)).toThrow(DataError);
+    expect(() => preSizes(1, 2_000_000, preSize)).toThrow(
+      /A picture of 1 x 2000000 pixels is too narrow: it would be scaled to 0 x \d+/,
+    );
+  });
+
+  it('is named where it is processed', async () => {
+    const line = sharp({ create: { width: 1_100_000, height: 1, channels: 3, background: 'teal' } });
+    const file = join(mkdtempSync(join(tmpdir(), 'finer1-')), 'line.png');
+    writeFileSync(file, await line.png().toBuffer());
+    const processing = processImage(file, config, { ...RELEASED, preSize: 'tapo' });
+    await expect(processing).rejects.toThrow(/line\.png: A picture of 1100000 x 1 pixels is too narrow/);
   });
 });
 
