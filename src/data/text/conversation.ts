@@ -1,4 +1,4 @@
-import { DataError } from '../../common/errors.ts';
+import { CheckpointError, DataError } from '../../common/errors.ts';
 import { expandImages } from './chatTemplate.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
@@ -20,8 +20,11 @@ export const IMAGE_MARK = '<image>';
 
 const IGNORED = -100;
 const IMAGE = '<|vision_start|><|image_pad|><|vision_end|>';
-/* What stands there where a conversation has no system turn. */
+/* What stands there where a conversation has no system turn, or an empty one. */
 const DEFAULT_SYSTEM = 'You are a helpful assistant.';
+/* What would be encoded letter by letter, unnoticed, by a tokenizer without it. */
+const MARKERS = ['<|im_start|>', '<|im_end|>'];
+const IMAGE_MARKERS = ['<|vision_start|>', '<|image_pad|>', '<|vision_end|>'];
 
 /**
  * Encodes a conversation as the released stage 1 did (LLaMA-Factory's template `qwen2_vl`): what the assistant says,
@@ -30,6 +33,7 @@ const DEFAULT_SYSTEM = 'You are a helpful assistant.';
  * @param grids patches of each picture along time, rows and columns, in order
  * @param mergeSize side of a token in patches
  * @throws DataError if no turn is learnt, turns do not alternate, or there are not as many marks as pictures
+ * @throws CheckpointError if the tokenizer lacks a special token of Qwen2.5-VL's
  */
 export function encodeConversation(
   tokenizer: Tokenizer,
@@ -37,6 +41,7 @@ export function encodeConversation(
   grids: readonly (readonly [number, number, number])[],
   mergeSize: number,
 ): EncodedConversation {
+  assertMarkers(tokenizer, grids.length > 0);
   assertRoles(turns, 'assistant');
   const encoded: EncodedConversation = { ids: [], labels: [] };
   for (const { text, isLearnt } of pieces(turns, grids, mergeSize)) {
@@ -50,7 +55,7 @@ export function encodeConversation(
 /**
  * Encodes what is before an answer, as `encodeConversation` does.
  * @param turns the last one is the user's
- * @throws DataError as `encodeConversation`
+ * @throws DataError, CheckpointError as `encodeConversation`
  */
 export function encodePrompt(
   tokenizer: Tokenizer,
@@ -58,6 +63,7 @@ export function encodePrompt(
   grids: readonly (readonly [number, number, number])[],
   mergeSize: number,
 ): number[] {
+  assertMarkers(tokenizer, grids.length > 0);
   assertRoles(turns, 'user');
   return pieces(turns, grids, mergeSize).flatMap(({ text }) => tokenizer.encode(text));
 }
@@ -81,13 +87,24 @@ function pieces(
   };
   const [first, ...rest] = turns as [Turn, ...Turn[]];
   const hasSystem = first.role === 'system';
-  let before = `<|im_start|>system\n${hasSystem ? withPads(first.content) : DEFAULT_SYSTEM}<|im_end|>\n`;
+  const system = hasSystem ? withPads(first.content) : '';
+  let before = `<|im_start|>system\n${system || DEFAULT_SYSTEM}<|im_end|>\n`;
   return (hasSystem ? rest : turns).map(({ role, content }) => {
     if (role === 'assistant') return { text: `${withPads(content)}<|im_end|>\n`, isLearnt: true };
     const text = `${before}<|im_start|>user\n${withPads(content)}<|im_end|>\n<|im_start|>assistant\n`;
     before = '';
     return { text, isLearnt: false };
   });
+}
+
+function assertMarkers(tokenizer: Tokenizer, hasImages: boolean): void {
+  const markers = hasImages ? [...MARKERS, ...IMAGE_MARKERS] : MARKERS;
+  const missing = markers.filter((marker) => tokenizer.idOf(marker) === undefined);
+  if (missing.length === 0) return;
+  throw new CheckpointError(
+    `The tokenizer has no token ${missing.join(', ')}; expected the special tokens of Qwen2.5-VL. Take the tokenizer.json of ` +
+      'the checkpoint.',
+  );
 }
 
 function assertRoles(turns: readonly Turn[], last: 'user' | 'assistant'): void {
