@@ -16,13 +16,15 @@ const ALLOWED: Record<string, readonly string[]> = {
   model: ['common', 'config', 'runtime', 'ops'],
   train: ['common', 'config', 'runtime', 'ops', 'model'],
   api: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train'],
-  sft: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train', 'api'],
-  cli: ['common', 'config', 'data', 'runtime', 'model', 'train', 'api', 'sft'],
+  // What both stages of training share on top of data and training.
+  stage: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train'],
+  sft: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train', 'stage'],
+  cli: ['common', 'config', 'data', 'runtime', 'model', 'train', 'api', 'stage', 'sft'],
 };
 /* Packages that only these folders know. */
 const ONLY_IN: Record<string, RegExp> = {
   koffi: /^runtime\/tensorflow\//,
-  '@tensorflow/tfjs': /^(runtime|ops|model|train|api|cli)\//,
+  '@tensorflow/tfjs': /^(runtime|ops|model|train|stage|sft|api|cli)\//,
   '@tensorflow/tfjs-node-gpu': /^runtime\/tensorflow\/tfjsNode\.ts$/,
   '@tensorflow/tfjs-backend-wasm': /^runtime\//,
   yargs: /^cli\//,

@@ -2,15 +2,15 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { ConfigError } from '../common/errors.ts';
-import { log } from '../common/log.ts';
-import { parseGenerationConfig } from '../config/generation.ts';
+import { readEosTokens } from '../config/generation.ts';
 import { type LoadOptions, parseLoadConfig } from '../config/load.ts';
 import { type ModelConfig, parseModelConfig } from '../config/model.ts';
 import type { ImageSource } from '../data/image/decode.ts';
 import { copyModelFiles, formerFolder, replaceFolder } from '../model/modelFolder.ts';
 import type { Message } from '../data/text/chatTemplate.ts';
 import type { Tokenizer } from '../data/text/tokenizer.ts';
-import { isWeightsFile, loadParameters, readJson, saveParameters } from '../model/checkpoint.ts';
+import { readJson } from '../common/json.ts';
+import { isWeightsFile, loadParameters, saveParameters } from '../model/checkpoint.ts';
 import {
   generate,
   type GeneratedPart,
@@ -54,7 +54,7 @@ export async function loadModel(folder: string, options: LoadOptions = {}): Prom
   assertFolder(folder);
   const file = join(folder, 'config.json');
   const config = parseModelConfig(readJson(file), file);
-  const eosTokenIds = readEosTokens(folder, config);
+  const eosTokenIds = readEosTokens(folder, config.text.vocabSize);
   const preparer = createPreparer(folder, config, { dtype, adapter: adapterFolder, ...rest });
   const backend = await selectBackend({
     backend: rest.backend,
@@ -83,20 +83,6 @@ function assertFolder(folder: string): void {
     );
   }
   if (!statSync(folder).isDirectory()) throw new ConfigError(`${folder} is a file. ${layout}`);
-}
-
-function readEosTokens(folder: string, { text }: ModelConfig): number[] {
-  const file = join(folder, 'generation_config.json');
-  const { eosTokenIds } = parseGenerationConfig(existsSync(file) ? readJson(file) : {}, file);
-  const isToken = (id: number): boolean => id >= 0 && id < text.vocabSize;
-  const strange = eosTokenIds.filter((id) => !isToken(id));
-  if (strange.length > 0) {
-    log.warn(
-      `${file}: eos_token_id has ${strange.join(', ')}, outside of the model's vocabulary of ${text.vocabSize} tokens: ` +
-        'no response ends there.',
-    );
-  }
-  return eosTokenIds.filter(isToken);
 }
 
 /** A loaded model. Arrays go in and come out: nothing of tfjs has to be known. */

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { ConfigError, DataError } from '../common/errors.ts';
-import { type ImageConfig, type ImageQuirks, parseImageConfig, PICTURES, RELEASED } from '../config/image.ts';
+import { DataError } from '../common/errors.ts';
+import { type ImageConfig, type ImageQuirks, PICTURES, readImageConfig, RELEASED } from '../config/image.ts';
 import type { LoadConfig } from '../config/load.ts';
 import type { ModelConfig } from '../config/model.ts';
 import type { ImageSource } from '../data/image/decode.ts';
@@ -15,7 +15,6 @@ import {
   type Message,
 } from '../data/text/chatTemplate.ts';
 import { loadTokenizer, type Tokenizer } from '../data/text/tokenizer.ts';
-import { readJson } from '../model/checkpoint.ts';
 import type { ModelInputs } from '../model/inputs.ts';
 
 /**
@@ -34,7 +33,7 @@ export interface Preparer extends AsyncDisposable {
  * @throws CheckpointError if a file is damaged, or does not fit the model
  */
 export function createPreparer(folder: string, model: ModelConfig, options: LoadConfig): Preparer {
-  const imageConfig = readImageConfig(folder, model, options);
+  const imageConfig = readImageConfig(folder, model.vision, options);
   const quirks: ImageQuirks = options.pictures === 'released' ? RELEASED : PICTURES;
   const tokenizer = existsSync(join(folder, 'tokenizer.json')) ? loadTokenizer(folder) : undefined;
   const template: ChatTemplate = loadChatTemplate(folder);
@@ -86,24 +85,6 @@ function join32(parts: readonly Float32Array[]): Float32Array {
     at += part.length;
   }
   return joined;
-}
-
-function readImageConfig(folder: string, { vision }: ModelConfig, options: LoadConfig): ImageConfig {
-  const file = join(folder, 'preprocessor_config.json');
-  const stored = parseImageConfig(existsSync(file) ? readJson(file) : {}, file);
-  const config: ImageConfig = {
-    ...stored,
-    minPixels: options.minPixels ?? stored.minPixels,
-    maxPixels: options.maxPixels ?? stored.maxPixels,
-    patchSize: vision.patchSize,
-    temporalPatchSize: vision.temporalPatchSize,
-    mergeSize: vision.spatialMergeSize,
-  };
-  if (config.minPixels <= config.maxPixels) return config;
-  throw new ConfigError(
-    `minPixels ${config.minPixels} is above maxPixels ${config.maxPixels}. Change one of them (those of the checkpoint ` +
-      `are ${stored.minPixels} and ${stored.maxPixels}).`,
-  );
 }
 
 /** Joins inputs of several conversations to one batch, padded on the left. */

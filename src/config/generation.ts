@@ -1,5 +1,9 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { CheckpointError, ConfigError } from '../common/errors.ts';
+import { readJson } from '../common/json.ts';
+import { log } from '../common/log.ts';
 
 const generationSchema = z.object({
   eos_token_id: z.union([z.int(), z.array(z.int())]).optional(),
@@ -21,6 +25,24 @@ export function parseGenerationConfig(json: unknown, file: string): GenerationCo
   const result = generationSchema.safeParse(json);
   if (!result.success) throw new CheckpointError(`${file} is wrong:\n${z.prettifyError(result.error)}`);
   return { eosTokenIds: [result.data.eos_token_id ?? []].flat() };
+}
+
+/**
+ * Tokens that end a response, from `generation_config.json`; a warning names those that the model does not have.
+ * @throws CheckpointError if the file is damaged
+ */
+export function readEosTokens(folder: string, vocabSize: number): number[] {
+  const file = join(folder, 'generation_config.json');
+  const { eosTokenIds } = parseGenerationConfig(existsSync(file) ? readJson(file) : {}, file);
+  const isToken = (id: number): boolean => id >= 0 && id < vocabSize;
+  const strange = eosTokenIds.filter((id) => !isToken(id));
+  if (strange.length > 0) {
+    log.warn(
+      `${file}: eos_token_id has ${strange.join(', ')}, outside of the model's vocabulary of ${vocabSize} tokens: ` +
+        'no response ends there.',
+    );
+  }
+  return eosTokenIds.filter(isToken);
 }
 
 /* A value that passes; what was expected is the message where it does not. */

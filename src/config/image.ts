@@ -1,5 +1,9 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { z } from 'zod';
-import { CheckpointError } from '../common/errors.ts';
+import { CheckpointError, ConfigError } from '../common/errors.ts';
+import { readJson } from '../common/json.ts';
+import type { VisionConfig } from './model.ts';
 
 const positive = z.int().positive();
 const three = <T extends z.ZodType>(value: T) => z.tuple([value, value, value]);
@@ -69,6 +73,35 @@ function limitsOf(
   throw new CheckpointError(
     `${file} is wrong: min_pixels (or size.shortest_edge) is ${minPixels}, above max_pixels (or size.longest_edge), ` +
       `${maxPixels}; expected at most that. Correct it, or fetch it again.`,
+  );
+}
+
+/**
+ * Reads how a checkpoint's pictures become patches: its `preprocessor_config.json`, sizes from the vision tower.
+ *
+ * @param limits that win over the checkpoint's
+ * @throws CheckpointError if the file is damaged
+ * @throws ConfigError if the limits contradict each other
+ */
+export function readImageConfig(
+  folder: string,
+  vision: VisionConfig,
+  limits: { minPixels?: number | undefined; maxPixels?: number | undefined },
+): ImageConfig {
+  const file = join(folder, 'preprocessor_config.json');
+  const stored = parseImageConfig(existsSync(file) ? readJson(file) : {}, file);
+  const config: ImageConfig = {
+    ...stored,
+    minPixels: limits.minPixels ?? stored.minPixels,
+    maxPixels: limits.maxPixels ?? stored.maxPixels,
+    patchSize: vision.patchSize,
+    temporalPatchSize: vision.temporalPatchSize,
+    mergeSize: vision.spatialMergeSize,
+  };
+  if (config.minPixels <= config.maxPixels) return config;
+  throw new ConfigError(
+    `minPixels ${config.minPixels} is above maxPixels ${config.maxPixels}. Change one of them (those of the checkpoint ` +
+      `are ${stored.minPixels} and ${stored.maxPixels}).`,
   );
 }
 

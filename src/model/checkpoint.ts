@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { CheckpointError, messageOf } from '../common/errors.ts';
+import { CheckpointError } from '../common/errors.ts';
+import { readJson } from '../common/json.ts';
 import { readRange } from '../common/files.ts';
 import { log } from '../common/log.ts';
 import { startProgress } from '../common/progress.ts';
@@ -99,18 +100,6 @@ function assertHolds(
   throw new CheckpointError(
     `The index and the file belong to different checkpoints:\n${problems.join('\n')}\nFetch both again.`,
   );
-}
-
-/**
- * Reads a JSON file of a checkpoint.
- * @throws CheckpointError if it is missing or not JSON
- */
-export function readJson(file: string): unknown {
-  try {
-    return JSON.parse(readFileSync(file, 'utf8')) as unknown;
-  } catch (error) {
-    throw new CheckpointError(`${file} cannot be read: ${messageOf(error)}. Fetch it again.`);
-  }
 }
 
 /** How parameters are loaded. */

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { CheckpointError } from '../common/errors.ts';
 import { type LoraConfig, matchesTarget, parseLoraConfig, toAdapterJson } from '../config/lora.ts';
-import { readJson } from './checkpoint.ts';
+import { readJson } from '../common/json.ts';
 import { toReleasedName, toTransformersName } from './names.ts';
 import type { LocatedTensor } from './parameters.ts';
 import {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { DataError } from '../../src/common/errors.ts';
 import { parseModelConfig } from '../../src/config/model.ts';
-import { readJson } from '../../src/model/checkpoint.ts';
+import { readJson } from '../../src/common/json.ts';
 import { contentStreams, layOutText, type ModelInputs, roundLength, rowsOf } from '../../src/model/inputs.ts';
 import { CASES, MODELS, readCase } from './support.ts';
 

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readRange } from '../../src/common/files.ts';
 import { CheckpointError } from '../../src/common/errors.ts';
 import { type LoraConfig, matchesTarget, parseLoraConfig } from '../../src/config/lora.ts';
-import { readJson } from '../../src/model/checkpoint.ts';
+import { readJson } from '../../src/common/json.ts';
 import { type LoraFactors, readAdapter, writeAdapter } from '../../src/model/loraFiles.ts';
 import { contentOf, loadTensor, type LocatedTensor } from '../../src/model/parameters.ts';
 import { type TensorContent, writeSafetensors } from '../../src/model/safetensors.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { DataError } from '../../src/common/errors.ts';
 import { parseModelConfig } from '../../src/config/model.ts';
-import { readJson } from '../../src/model/checkpoint.ts';
+import { readJson } from '../../src/common/json.ts';
 import { type Row, ropeIndex } from '../../src/model/positions.ts';
 import { MODELS } from './support.ts';
 

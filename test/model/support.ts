@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseModelConfig } from '../../src/config/model.ts';
-import { loadParameters, readJson } from '../../src/model/checkpoint.ts';
+import { readJson } from '../../src/common/json.ts';
+import { loadParameters } from '../../src/model/checkpoint.ts';
 import type { ModelInputs } from '../../src/model/inputs.ts';
 import { createQwen25VL, type Qwen25VL } from '../../src/model/qwen25vl.ts';
 import type { Compute } from '../../src/runtime/index.ts';

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import { describe, expect, it } from 'vitest';
 import { DataError } from '../../src/common/errors.ts';
 import { parseModelConfig } from '../../src/config/model.ts';
-import { readJson } from '../../src/model/checkpoint.ts';
+import { readJson } from '../../src/common/json.ts';
 import type { GridThw } from '../../src/model/positions.ts';
 import { valueOf, type Weight } from '../../src/model/project.ts';
 import { encodeImages, groupInputs, type Qwen25VL } from '../../src/model/qwen25vl.ts';

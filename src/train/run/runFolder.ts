@@ -1,0 +1,142 @@
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ConfigError, messageOf } from '../../common/errors.ts';
+import { toYaml } from '../../config/file.ts';
+import { orCannotWrite, replaceFile } from '../../model/safetensors.ts';
+import { deleteLeftOvers, newestCheckpoint, type SavedCheckpoint } from './checkpoints.ts';
+import { createEventFile } from './eventFile.ts';
+import { openLines } from './lines.ts';
+import { describeProgram } from './provenance.ts';
+
+/** The figures of a step; one that is not finite is `null` in `metrics.jsonl`. */
+export type Metrics = Readonly<Record<string, number>> & {
+  /** steps that are done with this one */
+  readonly step: number;
+};
+
+/** A row of `generations.jsonl`. */
+export interface GenerationRow {
+  step: number;
+  prompt: string;
+  /** paths */
+  images: readonly string[];
+  response: string;
+  /** rewards, advantage and what else there is to say */
+  [more: string]: unknown;
+}
+
+/** A run in its folder. */
+export interface Run extends Disposable {
+  folder: string;
+  /** where it goes on; undefined at the beginning */
+  resumedFrom: SavedCheckpoint | undefined;
+  /** Appends to `metrics.jsonl` and TensorBoard's file, to survive a kill when it returns. */
+  logStep(metrics: Metrics): void;
+  /** Appends to `generations.jsonl`. */
+  logGenerations(rows: readonly GenerationRow[]): void;
+  /** Has the disk hold all that was logged: call it before a checkpoint is written. */
+  sync(): void;
+  /** Adds to `run.json`, in place of what stands under the same names. */
+  note(facts: Readonly<Record<string, unknown>>): void;
+  /** Writes to `run.json` when and how it ended. */
+  end(outcome: 'finished' | 'interrupted' | 'failed'): void;
+}
+
+export interface RunOptions {
+  /** whole, as `loadConfigFile` reads it */
+  config: object;
+  /** go on from the newest checkpoint */
+  resume: boolean;
+}
+
+const [CONFIG, FACTS] = ['config.yaml', 'run.json'];
+const OWN = [CONFIG, FACTS, 'metrics.jsonl', 'generations.jsonl', 'checkpoints'];
+
+/**
+ * Opens the folder of a run, and writes into it what is going to run, before any work: `config.yaml`, `run.json`. To
+ * resume, what was logged after the newest checkpoint is cut off, and what a kill left of a later one is deleted.
+ *
+ * @throws ConfigError if there is a run already and it is not to be resumed, or there is none and it is
+ * @throws CheckpointError if the folder cannot be written
+ */
+export function openRun(folder: string, { config, resume }: RunOptions): Run {
+  assertRight(folder, resume);
+  orCannotWrite(folder, () => mkdirSync(folder, { recursive: true }));
+  deleteLeftOvers(folder);
+  const resumedFrom = newestCheckpoint(folder);
+  const done = resumedFrom?.step ?? 0;
+
+  writeText(join(folder, CONFIG), toYaml(config));
+  const now = (): string => new Date().toISOString();
+  const session: Record<string, unknown> = { started: now(), fromStep: done, ...describeProgram() };
+  const former = resume ? readFacts(join(folder, FACTS)) : {};
+  const facts: Record<string, unknown> = {
+    ...former,
+    sessions: [...((former.sessions as unknown[] | undefined) ?? []), session],
+  };
+  const save = (): void => {
+    writeText(join(folder, FACTS), `${JSON.stringify(facts, undefined, 2)}\n`);
+  };
+  save();
+
+  using opening = new DisposableStack();
+  const metrics = opening.use(openLines(join(folder, 'metrics.jsonl'), done));
+  const generations = opening.use(openLines(join(folder, 'generations.jsonl'), done));
+  const events = opening.use(createEventFile(folder, done + 1));
+  const files = opening.move();
+  return {
+    folder,
+    resumedFrom,
+    logStep: (row) => {
+      const { step, ...values } = row;
+      metrics.append([row]);
+      events.append(step, values);
+    },
+    logGenerations: (rows) => {
+      generations.append(rows);
+    },
+    sync: () => {
+      for (const file of [metrics, generations, events]) file.sync();
+    },
+    note: (more) => {
+      Object.assign(facts, more);
+      save();
+    },
+    end: (outcome) => {
+      Object.assign(session, { ended: now(), outcome });
+      save();
+    },
+    [Symbol.dispose]: () => {
+      files.dispose();
+    },
+  };
+}
+
+function assertRight(folder: string, resume: boolean): void {
+  const found = OWN.find((name) => existsSync(join(folder, name)));
+  if (found !== undefined && !resume) {
+    throw new ConfigError(
+      `${folder} holds a run already (${found}). Go on with it by --resume, or give another folder as output.`,
+    );
+  }
+  if (found === undefined && resume) {
+    throw new ConfigError(
+      `${folder} holds no run that could be resumed. Leave --resume out to begin one, or give the folder of one as output.`,
+    );
+  }
+}
+
+function readFacts(file: string): Record<string, unknown> {
+  if (!existsSync(file)) return {}; // Killed before it was written.
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
+  } catch (error) {
+    throw new ConfigError(`${file} cannot be read (${messageOf(error)}). Mend or delete it to resume the run.`);
+  }
+}
+
+function writeText(file: string, text: string): void {
+  replaceFile(file, (write) => {
+    write(Buffer.from(text));
+  });
+}
