@@ -15,9 +15,9 @@ const imageSchema = z.object({
   min_pixels: positive.nullish(),
   max_pixels: positive.nullish(),
   size: z.object({ shortest_edge: positive.nullish(), longest_edge: positive.nullish() }).partial().nullish(),
-  patch_size: positive.default(14),
-  temporal_patch_size: positive.default(2),
-  merge_size: positive.default(2),
+  patch_size: positive.optional(),
+  temporal_patch_size: positive.optional(),
+  merge_size: positive.optional(),
   // Those of CLIP.
   image_mean: three(z.number()).default([0.48145466, 0.4578275, 0.40821073]),
   image_std: three(divisor).default([0.26862954, 0.26130258, 0.27577711]),
@@ -38,6 +38,10 @@ export interface ImageConfig {
   std: readonly [number, number, number];
 }
 
+/** The sizes that the vision tower fixes. */
+export type PatchSizes = Pick<ImageConfig, 'patchSize' | 'temporalPatchSize' | 'mergeSize'>;
+
+const DEFAULT_SIZES: PatchSizes = { patchSize: 14, temporalPatchSize: 2, mergeSize: 2 };
 /* The limits of transformers' processor where the file has none. */
 const DEFAULT_MIN_PIXELS = 56 * 56;
 const DEFAULT_MAX_PIXELS = 28 * 28 * 1280;
@@ -46,17 +50,18 @@ const DEFAULT_MAX_PIXELS = 28 * 28 * 1280;
  * Reads `preprocessor_config.json`.
  * @param json its parsed content
  * @param file for messages
+ * @param sizes where the file has none
  * @throws CheckpointError that names the file and each field that is wrong
  */
-export function parseImageConfig(json: unknown, file: string): ImageConfig {
+export function parseImageConfig(json: unknown, file: string, sizes = DEFAULT_SIZES): ImageConfig {
   const result = imageSchema.safeParse(json);
   if (!result.success) throw new CheckpointError(`${file} is wrong:\n${z.prettifyError(result.error)}`);
   const { data } = result;
   return {
     ...limitsOf(data, file),
-    patchSize: data.patch_size,
-    temporalPatchSize: data.temporal_patch_size,
-    mergeSize: data.merge_size,
+    patchSize: data.patch_size ?? sizes.patchSize,
+    temporalPatchSize: data.temporal_patch_size ?? sizes.temporalPatchSize,
+    mergeSize: data.merge_size ?? sizes.mergeSize,
     mean: data.image_mean,
     std: data.image_std,
   };
@@ -77,10 +82,11 @@ function limitsOf(
 }
 
 /**
- * Reads how a checkpoint's pictures become patches: its `preprocessor_config.json`, sizes from the vision tower.
+ * Reads how a checkpoint's pictures become patches: its `preprocessor_config.json`, sizes that it does not give from
+ * the vision tower.
  *
  * @param limits that win over the checkpoint's
- * @throws CheckpointError if the file is damaged
+ * @throws CheckpointError if the file is damaged, or its sizes are not those of the vision tower
  * @throws ConfigError if the limits contradict each other
  */
 export function readImageConfig(
@@ -89,19 +95,36 @@ export function readImageConfig(
   limits: { minPixels?: number | undefined; maxPixels?: number | undefined },
 ): ImageConfig {
   const file = join(folder, 'preprocessor_config.json');
-  const stored = parseImageConfig(existsSync(file) ? readJson(file) : {}, file);
+  const { patchSize, temporalPatchSize, spatialMergeSize: mergeSize } = vision;
+  const sizes: PatchSizes = { patchSize, temporalPatchSize, mergeSize };
+  const stored = parseImageConfig(existsSync(file) ? readJson(file) : {}, file, sizes);
+  assertSizes(stored, sizes, file);
   const config: ImageConfig = {
     ...stored,
     minPixels: limits.minPixels ?? stored.minPixels,
     maxPixels: limits.maxPixels ?? stored.maxPixels,
-    patchSize: vision.patchSize,
-    temporalPatchSize: vision.temporalPatchSize,
-    mergeSize: vision.spatialMergeSize,
   };
   if (config.minPixels <= config.maxPixels) return config;
   throw new ConfigError(
     `minPixels ${config.minPixels} is above maxPixels ${config.maxPixels}. Change one of them (those of the checkpoint ` +
       `are ${stored.minPixels} and ${stored.maxPixels}).`,
+  );
+}
+
+/* Each field of the file, and where config.json has the same. */
+const SIZE_FIELDS = [
+  ['patchSize', 'patch_size', 'vision_config.patch_size'],
+  ['temporalPatchSize', 'temporal_patch_size', 'vision_config.temporal_patch_size'],
+  ['mergeSize', 'merge_size', 'vision_config.spatial_merge_size'],
+] as const;
+
+function assertSizes(found: PatchSizes, expected: PatchSizes, file: string): void {
+  const wrong = SIZE_FIELDS.filter(([key]) => found[key] !== expected[key]).map(
+    ([key, field, ofModel]) => `${field} is ${found[key]}, expected ${expected[key]} (${ofModel})`,
+  );
+  if (wrong.length === 0) return;
+  throw new CheckpointError(
+    `${file} does not fit config.json: ${wrong.join('; ')}. Fetch both files again, of one model.`,
   );
 }
 
