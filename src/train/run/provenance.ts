@@ -53,10 +53,10 @@ export async function hashWeights(modelFolder: string): Promise<Record<string, s
 
 async function addFolder(folder: string, hash: Hash): Promise<void> {
   const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => !entry.isDirectory()).map(({ parentPath, name }) => join(parentPath, name));
-  for (const file of files.sort()) {
-    const { size } = statSync(file);
-    hash.update(`${file.slice(folder.length)}\0${size}\0`);
+  for (const file of entries.map(({ parentPath, name }) => join(parentPath, name)).sort()) {
+    const stats = statSync(file);
+    if (!stats.isFile()) continue;
+    hash.update(`${file.slice(folder.length)}\0${stats.size}\0`);
     await addFile(file, hash);
   }
 }
@@ -64,14 +64,18 @@ async function addFolder(folder: string, hash: Hash): Promise<void> {
 const CHUNK_BYTES = 2 ** 20;
 
 async function addFile(file: string, hash: Hash): Promise<void> {
-  for await (const chunk of createReadStream(file, { highWaterMark: CHUNK_BYTES })) hash.update(chunk as Buffer);
+  for await (const chunk of createReadStream(file, { highWaterMark: CHUNK_BYTES }))
+    hash.update(chunk as Buffer);
 }
 
 /* Of the checkout that this program is in; an installed package is none, though it may lie in somebody's. */
 function readCommit(): string | undefined {
   const root = dirname(createRequire(import.meta.url).resolve('finer1/package.json'));
   const git = (...args: string[]): string =>
-    execFileSync('git', ['-C', root, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+    execFileSync('git', ['-C', root, ...args], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
   try {
     const [top, commit] = git('rev-parse', '--show-toplevel', 'HEAD').split('\n');
     if (top !== root || commit === undefined) return undefined;

@@ -1,11 +1,12 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError, messageOf } from '../../common/errors.ts';
+import { log } from '../../common/log.ts';
 import { toYaml } from '../../config/file.ts';
 import { orCannotWrite, replaceFile } from '../../model/safetensors.ts';
 import { deleteLeftOvers, newestCheckpoint, type SavedCheckpoint } from './checkpoints.ts';
-import { createEventFile } from './eventFile.ts';
-import { openLines } from './lines.ts';
+import { createEventFile, type EventFile } from './eventFile.ts';
+import { type LinesFile, openLines } from './lines.ts';
 import { describeProgram } from './provenance.ts';
 
 /** The figures of a step; one that is not finite is `null` in `metrics.jsonl`. */
@@ -66,7 +67,7 @@ export function openRun(folder: string, { config, resume }: RunOptions): Run {
   const resumedFrom = newestCheckpoint(folder);
   const done = resumedFrom?.step ?? 0;
 
-  writeText(join(folder, CONFIG), toYaml(config));
+  writeConfig(join(folder, CONFIG), toYaml(config));
   const now = (): string => new Date().toISOString();
   const session: Record<string, unknown> = { started: now(), fromStep: done, ...describeProgram() };
   const former = resume ? readFacts(join(folder, FACTS)) : {};
@@ -79,11 +80,7 @@ export function openRun(folder: string, { config, resume }: RunOptions): Run {
   };
   save();
 
-  using opening = new DisposableStack();
-  const metrics = opening.use(openLines(join(folder, 'metrics.jsonl'), done));
-  const generations = opening.use(openLines(join(folder, 'generations.jsonl'), done));
-  const events = opening.use(createEventFile(folder, done + 1));
-  const files = opening.move();
+  const { metrics, generations, events } = openFiles(folder, done);
   return {
     folder,
     resumedFrom,
@@ -107,9 +104,48 @@ export function openRun(folder: string, { config, resume }: RunOptions): Run {
       save();
     },
     [Symbol.dispose]: () => {
-      files.dispose();
+      for (const file of [metrics, generations, events]) file[Symbol.dispose]();
     },
   };
+}
+
+function openFiles(
+  folder: string,
+  done: number,
+): { metrics: LinesFile; generations: LinesFile; events: EventFile } {
+  const opened: Disposable[] = [];
+  const keep = <T extends Disposable>(file: T): T => {
+    opened.push(file);
+    return file;
+  };
+  try {
+    return {
+      metrics: keep(openLines(join(folder, 'metrics.jsonl'), done)),
+      generations: keep(openLines(join(folder, 'generations.jsonl'), done)),
+      events: keep(createEventFile(folder, done + 1)),
+    };
+  } catch (error) {
+    for (const file of opened) file[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/* Says where the config of a resumed run is not what it was. */
+function writeConfig(file: string, text: string): void {
+  if (existsSync(file)) {
+    const [former, present] = [readFileSync(file, 'utf8'), text].map((one) => one.split('\n'));
+    const only = (these: string[] = [], those: string[] = []): string =>
+      these
+        .filter((line) => !those.includes(line))
+        .map((line) => line.trim())
+        .join(', ') || 'nothing';
+    if (former?.join('\n') !== text) {
+      log.warn(
+        `The run goes on with another config than before. New in ${file}: ${only(present, former)}; gone: ${only(former, present)}.`,
+      );
+    }
+  }
+  writeText(file, text);
 }
 
 function assertRight(folder: string, resume: boolean): void {
@@ -131,7 +167,9 @@ function readFacts(file: string): Record<string, unknown> {
   try {
     return JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
   } catch (error) {
-    throw new ConfigError(`${file} cannot be read (${messageOf(error)}). Mend or delete it to resume the run.`);
+    throw new ConfigError(
+      `${file} cannot be read (${messageOf(error)}). Mend or delete it to resume the run.`,
+    );
   }
 }
 
