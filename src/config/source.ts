@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parse, parseDocument } from 'yaml';
 import { ConfigError, messageOf } from '../common/errors.ts';
 
@@ -29,7 +29,8 @@ export function readSource(file: string, extending: readonly string[] = []): Sou
   const own = parseSource(file, readText(file));
   const parent = takeExtends(own);
   if (parent === undefined) return own;
-  const path = join(dirname(file), parent.content);
+  // Messages name the file as the person did, so a relative path stays one.
+  const path = isAbsolute(parent.content) ? parent.content : join(dirname(file), parent.content);
   const chain = [...extending, file];
   if (chain.some((one) => resolve(one) === resolve(path))) {
     throw new ConfigError(

@@ -75,6 +75,11 @@ describe('loadConfigFile', () => {
     });
   });
 
+  it('extends a file by its absolute path', () => {
+    const base = write('base/a.yaml', SMALL);
+    expect(load(write('c.yaml', `extends: ${base}\nseed: 3\n`))).toMatchObject({ seed: 3, steps: 3 });
+  });
+
   it('takes paths as relative to the file that they stand in, and those of overrides to the working folder', () => {
     write('base/a.yaml', SMALL);
     const file = write('c.yaml', 'extends: base/a.yaml\ndata: { validation: [v.json, /v.json] }\n');
