@@ -1,10 +1,11 @@
+import type { DataError } from '../common/errors.ts';
 import type { ImageSource } from './image/decode.ts';
 import type { Turn } from './text/conversation.ts';
 
 /** Where a row stands, for messages. */
 export interface RowOrigin {
   file: string;
-  /** from 1 */
+  /** from 1; of lines of JSON and of lists, the line */
   row: number;
 }
 
@@ -48,22 +49,27 @@ export interface ClassRow {
   image: ImageSource;
   label: string;
   split: 'train' | 'test';
-  /** whether the sub-category has training pictures in this split */
+  /** whether the sub-category is for training: by `seen.txt` and `unseen.txt`, else by its training pictures */
   seen: boolean;
 }
 
-/** What a person points finer1 at, as rows of one kind. */
-export type Dataset =
-  | { kind: 'chat'; format: ChatFormat; rows: ChatRow[] }
-  | { kind: 'triplets'; format: 'triplets-parquet' | 'triplets-jsonl'; rows: TripletRow[] }
-  | { kind: 'eval'; format: 'eval-jsonl'; rows: EvalRow[] }
-  | { kind: 'classes'; format: ClassFormat; rows: ClassRow[] };
+/** The rows of each kind of data. */
+export interface RowKinds {
+  chat: ChatRow;
+  triplets: TripletRow;
+  eval: EvalRow;
+  classes: ClassRow;
+}
 
-/** Files of conversations. */
-export type ChatFormat = 'sharegpt-json' | 'sharegpt-jsonl';
+export type DataKind = keyof RowKinds;
 
-/** Folders of pictures by sub-category. */
-export type ClassFormat =
+/** How data lies on disk. */
+export type DataFormat =
+  | 'sharegpt-json'
+  | 'sharegpt-jsonl'
+  | 'triplets-parquet'
+  | 'triplets-jsonl'
+  | 'eval-jsonl'
   | 'class-folders'
   | 'fgvc-aircraft'
   | 'cub-200-2011'
@@ -71,3 +77,20 @@ export type ClassFormat =
   | 'stanford-dogs'
   | 'flowers-102'
   | 'oxford-pet';
+
+/** What to do with a row that is wrong. Left out, it is thrown. */
+export type OnBadRow = (error: DataError, origin: RowOrigin) => void;
+
+/** Data on disk whose rows are all of one kind, and are read when they are asked for. */
+export interface DatasetOf<K extends DataKind> {
+  kind: K;
+  format: DataFormat;
+  /** the file or folder */
+  path: string;
+  /** what of the data is left unused, for the person to know */
+  notes: string[];
+  /** @throws DataError that names file, row and field, what was found and what was expected, if a row is wrong */
+  rows(onBadRow?: OnBadRow): AsyncIterable<RowKinds[K]>;
+}
+
+export type Dataset = { [K in DataKind]: DatasetOf<K> }[DataKind];
