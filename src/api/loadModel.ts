@@ -5,6 +5,7 @@ import { ConfigError } from '../common/errors.ts';
 import { readEosTokens } from '../config/generation.ts';
 import { type LoadOptions, parseLoadConfig } from '../config/load.ts';
 import { type ModelConfig, parseModelConfig } from '../config/model.ts';
+import { pickRuntime } from '../config/runtime.ts';
 import type { ImageSource } from '../data/image/decode.ts';
 import { copyModelFiles, formerFolder, replaceFolder } from '../model/modelFolder.ts';
 import type { Message } from '../data/text/chatTemplate.ts';
@@ -56,12 +57,7 @@ export async function loadModel(folder: string, options: LoadOptions = {}): Prom
   const config = parseModelConfig(readJson(file), file);
   const eosTokenIds = readEosTokens(folder, config.text.vocabSize);
   const preparer = createPreparer(folder, config, { dtype, adapter: adapterFolder, ...rest });
-  const backend = await selectBackend({
-    backend: rest.backend,
-    threads: rest.threads,
-    gpuMemoryGrowth: rest.gpuMemoryGrowth,
-    ...(rest.gpuMemoryLimitMiB !== undefined && { gpuMemoryLimitMiB: rest.gpuMemoryLimitMiB }),
-  });
+  const backend = await selectBackend(pickRuntime(rest));
   const parameters = loadParameters(folder, config, { dtype: dtype === 'auto' ? undefined : dtype });
   try {
     const adapter = adapterFolder === undefined ? undefined : loadAdapter(adapterFolder, parameters);

@@ -7,6 +7,7 @@ import { doctorCommand } from './doctor.ts';
 import { generateCommand } from './generate.ts';
 import { Interrupted } from './interrupt.ts';
 import { setupCommand } from './setup.ts';
+import { sftCommand } from './sft.ts';
 
 const FAILED = 1;
 const WRONG_USAGE = 2;
@@ -25,6 +26,7 @@ export async function main(args: string[]): Promise<void> {
     .command(doctorCommand)
     .command(generateCommand)
     .command(dataCommand)
+    .command(sftCommand)
     .demandCommand(1, 'Name a command.')
     .strict()
     .version(FINER1_VERSION)

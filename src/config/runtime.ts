@@ -36,3 +36,6 @@ export function parseRuntimeConfig(options: RuntimeOptions): RuntimeConfig {
   if (result.success) return result.data;
   throw new ConfigError(`The options of the runtime are wrong:\n${z.prettifyError(result.error)}`);
 }
+
+/** What a larger config says of the runtime. */
+export const pickRuntime = (config: RuntimeOptions): RuntimeConfig => runtimeSchema.strip().parse(config);

@@ -43,9 +43,12 @@ export async function score(
     return { ids: [...prompt.ids, ...response], grids: prompt.grids };
   });
   const batch = layOutText(rows, model.config);
-  const places = placesOf(
-    rows.map(({ ids }, i) => ({ from: ids.length - (responses[i] as number[]).length, ids })),
-    batch.length,
+  const places = padPlaces(
+    placesOf(
+      rows.map(({ ids }, i) => ({ from: ids.length - (responses[i] as number[]).length, ids })),
+      batch.length,
+    ),
+    batch.rows * batch.length,
   );
   if (places.targets.length === 0) {
     const none = responses.map(() => new Float32Array(0));
@@ -104,6 +107,24 @@ export function placesOf(
     }
   });
   return { rows: Int32Array.from(rows), targets: Int32Array.from(targets) };
+}
+
+/* Parts of a batch's places to which their number is rounded up. */
+const PARTS = 8;
+
+/**
+ * Adds places that nobody asks for, so that their number is one of a few: each is another shape, which is compiled anew.
+ * @param all B L
+ */
+export function padPlaces({ rows, targets }: ScoredPlaces, all: number): ScoredPlaces {
+  const part = Math.ceil(all / PARTS);
+  const count = Math.ceil(rows.length / part) * part;
+  const padded = (values: Int32Array): Int32Array => {
+    const result = new Int32Array(count);
+    result.set(values);
+    return result;
+  };
+  return { rows: padded(rows), targets: padded(targets) };
 }
 
 function split(values: Float32Array, like: readonly (readonly number[])[]): Float32Array[] {

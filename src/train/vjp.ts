@@ -8,7 +8,7 @@ import {
   type ImageInputs,
   type Qwen25VL,
 } from '../model/qwen25vl.ts';
-import type { ScoredPlaces } from '../model/score.ts';
+import { padPlaces, type ScoredPlaces } from '../model/score.ts';
 import { createTextVjp, type TextVjp } from './textVjp.ts';
 import { createVisionVjp, type TracedImages } from './visionVjp.ts';
 
@@ -61,11 +61,14 @@ export function createVjp(
     const traced: TracedImages | undefined = trainsVision ? vision.forward(inputs) : undefined;
     const images: EncodedImages = traced ?? encodeImages(model, inputs);
     try {
+      const padded = padPlaces(places, batch.rows * batch.length);
+      const weights = new Float32Array(padded.rows.length);
+      weights.set(coefficients);
       const device = {
         ...deviceInputs(model, rows, batch, images),
-        rows: tf.tensor1d(places.rows, 'int32'),
-        targets: tf.tensor1d(places.targets, 'int32'),
-        coefficients: tf.tensor1d(coefficients),
+        rows: tf.tensor1d(padded.rows, 'int32'),
+        targets: tf.tensor1d(padded.targets, 'int32'),
+        coefficients: tf.tensor1d(weights),
       };
       const tables = model.text.tables(Math.max(...batch.next));
       const result = text({ ...device, tables, temperature, trainable, trainsVision });
@@ -82,7 +85,8 @@ export function createVjp(
         result.scores.entropies.data<'float32'>(),
       ]);
       tf.dispose([result.scores.logProbs, result.scores.entropies]);
-      return { logProbs, entropies, gradients };
+      const count = places.rows.length;
+      return { logProbs: logProbs.subarray(0, count), entropies: entropies.subarray(0, count), gradients };
     } finally {
       images[Symbol.dispose]();
     }
