@@ -18,25 +18,43 @@ export interface AdamWConstants {
   epsilon: number;
 }
 
-/** What changes from step to step, as one float32 tensor `[4]` so that nothing is traced again. */
+/** What a step is made with. */
+export interface AdamWStep {
+  /** from 1 */
+  step: number;
+  learningRate: number;
+  weightDecay: number;
+  /** the gradient is multiplied by it (clipping) */
+  scale: number;
+}
+
+/**
+ * What changes from step to step, as one tensor so that nothing is traced again: the gradient's scale, what decay
+ * leaves of a parameter, the step size, and the square root of the second moment's correction.
+ *
+ * @param compensated for `kahanAdamw`; torch's `AdamW` has the corrections in float64, the compensated one in float32
+ * @returns `[4]`, float32
+ */
 export function adamwScalars(
-  step: number,
-  { learningRate, weightDecay, scale }: { learningRate: number; weightDecay: number; scale: number },
+  { step, learningRate, weightDecay, scale }: AdamWStep,
   { betas }: AdamWConstants,
+  compensated: boolean,
 ): tf.Tensor1D {
-  const [beta1, beta2] = betas;
+  const f = compensated ? Math.fround : Number;
+  const [first, second] = betas.map((beta) => f(1 - f(f(beta) ** step))) as [number, number];
   return tf.tensor1d([
     scale,
-    learningRate * weightDecay,
-    learningRate / (1 - beta1 ** step),
-    Math.sqrt(1 - beta2 ** step),
+    1 - learningRate * weightDecay,
+    f(f(1 / first) * f(learningRate)),
+    f(Math.sqrt(second)),
   ]);
 }
 
 /**
  * One step of AdamW (Loshchilov and Hutter 2019, algorithm 2, as torch.optim.AdamW computes it), in place.
  *
- * @param scalars as `adamwScalars` makes them; the gradient is multiplied by the first (clipping)
+ * @param gradient of the parameter's shape
+ * @param scalars as `adamwScalars` makes them
  * @param decays whether the parameter decays
  */
 export function adamw(
@@ -46,12 +64,7 @@ export function adamw(
   decays: boolean,
   { betas: [beta1, beta2], epsilon }: AdamWConstants,
 ): void {
-  const [scale, decay, stepSize, correction] = tf.unstack(scalars) as [
-    tf.Tensor,
-    tf.Tensor,
-    tf.Tensor,
-    tf.Tensor,
-  ];
+  const [scale, left, stepSize, correction] = split(scalars);
   const g = gradient.mul(scale);
   const m = mean.read();
   const nextMean = m.add(g.sub(m).mul(1 - beta1));
@@ -59,18 +72,17 @@ export function adamw(
     .read()
     .mul(beta2)
     .add(g.square().mul(1 - beta2));
-  const p = parameter.read();
-  const decayed = decays ? p.mul(tf.scalar(1).sub(decay)) : p;
+  const p = decays ? parameter.read().mul(left) : parameter.read();
   const denominator = nextSquare.sqrt().div(correction).add(epsilon);
   mean.assign(nextMean);
   square.assign(nextSquare);
-  parameter.assign(decayed.sub(nextMean.mul(stepSize).div(denominator)));
+  parameter.assign(p.sub(nextMean.mul(stepSize).div(denominator)));
 }
 
 /**
  * The same for bfloat16 parameters and moments with Kahan's compensation: what rounding loses of an update is kept and
  * added to the next (Kahan 1965). Every rounding is that of torch's bfloat16 arithmetic, with `1 - beta1` in float32 as
- * on a GPU (test/goldens/make/make_tapo.py, `kahan_step`). Not for XLA, which may leave roundings out.
+ * on a GPU (test/goldens/make/make_tapo.py, `kahan_step`).
  */
 export function kahanAdamw(
   { parameter, mean, square, compensation }: Required<AdamWState>,
@@ -79,17 +91,12 @@ export function kahanAdamw(
   decays: boolean,
   { betas: [beta1, beta2], epsilon }: AdamWConstants,
 ): void {
-  const [scale, decay, stepSize, correction] = tf.unstack(scalars) as [
-    tf.Tensor,
-    tf.Tensor,
-    tf.Tensor,
-    tf.Tensor,
-  ];
+  const [scale, left, stepSize, correction] = split(scalars);
   const b = roundToBfloat16;
   const g = gradient.mul(scale);
-  const p = decays ? b(parameter.read().mul(tf.scalar(1).sub(decay))) : parameter.read();
-  const m = b(b(mean.read().mul(beta1)).add(g.mul(1 - beta1)));
-  const v = b(b(square.read().mul(beta2)).add(g.mul(1 - beta2).mul(g)));
+  const p = decays ? b(parameter.read().mul(left)) : parameter.read();
+  const m = b(b(mean.read().mul(beta1)).add(rounded(g.mul(1 - beta1))));
+  const v = b(b(square.read().mul(beta2)).add(rounded(g.mul(1 - beta2).mul(g))));
   const denominator = b(b(b(v.sqrt()).div(correction)).add(epsilon));
   const pending = b(compensation.read().sub(stepSize.mul(m).div(denominator)));
   const next = b(p.add(pending));
@@ -98,3 +105,14 @@ export function kahanAdamw(
   parameter.assign(next);
   compensation.assign(b(pending.add(b(p.sub(next)))));
 }
+
+const split = (scalars: tf.Tensor1D): [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor] =>
+  tf.unstack(scalars) as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
+
+const LARGEST_FLOAT32 = 3.4028234663852886e38;
+
+/*
+ * A product that is rounded before it is added to. XLA has one instruction for both that rounds once; a bound that
+ * no finite product reaches keeps them apart.
+ */
+const rounded = (product: tf.Tensor): tf.Tensor => product.minimum(LARGEST_FLOAT32);

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import { createFunctions } from '../model/functions.ts';
+import { compile } from '../runtime/compile.ts';
 import type { Gradients } from './vjp.ts';
 
 /** Adds up the gradients of the batches of a step. */
@@ -10,11 +10,9 @@ export interface Accumulator extends Disposable {
 
 /** @param fused one function adds all (a small model); else one parameter at a time, so that little is in memory twice */
 export function createAccumulator(fused: boolean): Accumulator {
-  const { compiled, dispose } = createFunctions(fused);
-  const sum = compiled(
-    'accumulate',
+  const sum = compile(
     (a: readonly tf.Tensor[], b: readonly tf.Tensor[]) => a.map((x, i) => x.add(b[i] as tf.Tensor)),
-    { xla: fused },
+    { name: 'accumulate' },
   );
   const addSome = (total: Gradients, more: Gradients, names: readonly string[]): void => {
     const [a, b] = [total, more].map((all) => names.map((name) => all.get(name) as tf.Tensor));
@@ -28,6 +26,8 @@ export function createAccumulator(fused: boolean): Accumulator {
       for (const group of fused ? [names] : names.map((name) => [name])) addSome(total, more, group);
       return total;
     },
-    [Symbol.dispose]: dispose,
+    [Symbol.dispose]: () => {
+      sum.dispose();
+    },
   };
 }

@@ -1,9 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
-import { CheckpointError } from '../common/errors.ts';
+import { BackendError, CheckpointError, ConfigError } from '../common/errors.ts';
 import { contentOf, loadTensor } from '../model/parameters.ts';
-import { createFunctions } from '../model/functions.ts';
 import { readSafetensorsHeader, writeSafetensors } from '../model/safetensors.ts';
 import { adamw, type AdamWConstants, adamwScalars, type AdamWState, kahanAdamw } from '../ops/adamw.ts';
+import { compile } from '../runtime/compile.ts';
+import { halfSumOfSquares } from '../runtime/sumOfSquares.ts';
 import { Variable } from '../runtime/variable.ts';
 import type { Gradients } from './vjp.ts';
 
@@ -46,60 +47,44 @@ export interface Optimiser extends Disposable {
 const PARTS = ['mean', 'square', 'compensation'] as const;
 /* torch's names for them. */
 const STORED = { mean: 'exp_avg', square: 'exp_avg_sq', compensation: 'compensation' } as const;
-/* As transformers' Trainer goes by names: `norm1` and `ln_q` of the vision tower do decay. */
-const UNDECAYED = /bias|layernorm|\.norm\./;
+const UNDECAYED = /bias|layernorm|rmsnorm|(^|\.)norm($|\.)|_norm($|\.)/;
+
+/**
+ * Whether a parameter is no norm and no bias, as transformers' Trainer goes by names: `norm1`, `norm2` and `ln_q` of the
+ * vision tower do decay.
+ *
+ * @param name as released
+ */
+export const decaysByName = (name: string): boolean => !UNDECAYED.test(name);
 
 /**
  * Makes AdamW for parameters of a model.
  *
  * @param parameters those that are trained, by their released names
- * @param fused one function updates all (a small model); else one call each, so that one's temporaries live at a time
+ * @param fused one function updates all (a small model); else one call each, so that all of one shape share a function.
+ *   Compensated updates are always the latter: one function of all takes XLA 8 s to compile for 80 parameters
+ * @throws ConfigError if the updates are to be compensated and a parameter is not bfloat16
  */
 export function createOptimiser(
   parameters: ReadonlyMap<string, Variable>,
   config: OptimiserConfig,
   fused: boolean,
 ): Optimiser {
-  const { kahan = false, clipNorm, weightDecay } = config;
-  const names = [...parameters.keys()];
+  const { kahan = false, clipNorm, weightDecay, betas, epsilon, decayNormsAndBiases = false } = config;
+  const constants: AdamWConstants = { betas, epsilon };
+  if (kahan) assertBfloat16(parameters);
   const states = new Map(
     [...parameters].map(([name, parameter]) => [name, stateOf(name, parameter, config)] as const),
   );
-  const decays = (name: string): boolean => (config.decayNormsAndBiases ?? false) || !UNDECAYED.test(name);
-  const { compiled, dispose } = createFunctions(fused);
-  const xla = fused && !kahan;
-  const constants: AdamWConstants = { betas: config.betas, epsilon: config.epsilon };
-
-  const squares = compiled(
-    'squares',
-    (gradients: readonly tf.Tensor[]) => tf.addN(gradients.map((gradient) => gradient.square().sum())),
-    { xla },
-  );
-  const apply = compiled(
-    'adamw',
-    (
-      parts: readonly AdamWState[],
-      gradients: readonly tf.Tensor[],
-      scalars: tf.Tensor1D,
-      decaying: readonly boolean[],
-    ) => {
-      parts.forEach((part, i) => {
-        const rest = [gradients[i] as tf.Tensor, scalars, decaying[i] as boolean, constants] as const;
-        if (kahan) kahanAdamw(part as Required<AdamWState>, ...rest);
-        else adamw(part, ...rest);
-      });
-      return scalars.sum();
-    },
-    { xla },
-  );
-  const groups = fused ? [names] : names.map((name) => [name]);
+  const { squares, apply, dispose } = createUpdates(constants, kahan);
+  const groups = groupsOf(states, (name) => decayNormsAndBiases || decaysByName(name), fused && !kahan);
   let steps = 0;
 
-  const normOf = async (gradients: Gradients): Promise<number> => {
-    const sums = groups.map((group) => squares(group.map((name) => gradients.get(name) as tf.Tensor)));
-    const values = await Promise.all(sums.map((sum) => sum.data()));
-    tf.dispose(sums);
-    return Math.sqrt(values.reduce((total, [value = 0]) => total + value, 0));
+  const normOf = async (gradients: readonly tf.Tensor[]): Promise<number> => {
+    const halves = squares(gradients);
+    const values = await halves.data<'float32'>();
+    halves.dispose();
+    return Math.sqrt(2 * values.reduce((sum, value) => sum + value, 0));
   };
 
   return {
@@ -107,21 +92,14 @@ export function createOptimiser(
       return steps;
     },
     update: async (gradients, learningRate) => {
-      const norm = await normOf(gradients);
+      const gradientOf = (name: string): tf.Tensor => gradientIn(gradients, name);
+      const norm = await normOf([...states.keys()].map(gradientOf));
       if (!Number.isFinite(norm)) return { norm, applied: false };
       steps++;
       // As torch.nn.utils.clip_grad_norm_ does.
       const scale = Math.min(1, clipNorm / (norm + 1e-6));
-      const scalars = adamwScalars(steps, { learningRate, weightDecay, scale }, constants);
-      for (const group of groups) {
-        const done = apply(
-          group.map((name) => states.get(name) as AdamWState),
-          group.map((name) => gradients.get(name) as tf.Tensor),
-          scalars,
-          group.map(decays),
-        );
-        done.dispose();
-      }
+      const scalars = adamwScalars({ step: steps, learningRate, weightDecay, scale }, constants, kahan);
+      for (const { names, parts, decays } of groups) apply(parts, names.map(gradientOf), scalars, decays);
       scalars.dispose();
       return { norm, applied: true };
     },
@@ -143,6 +121,72 @@ export function createOptimiser(
       for (const state of states.values()) for (const part of PARTS) state[part]?.dispose();
     },
   };
+}
+
+/* The compiled functions: half the sums of squares [gradients], and the update of some parameters. */
+function createUpdates(constants: AdamWConstants, kahan: boolean) {
+  const squares = compile((gradients: readonly tf.Tensor[]) => tf.stack(gradients.map(halfSumOfSquares)), {
+    name: 'squares',
+  });
+  // XLA: all of an update in a few passes over memory and none of it in new memory; a graph takes a tensor for each op.
+  const apply = compile(
+    (
+      parts: readonly AdamWState[],
+      gradients: readonly tf.Tensor[],
+      scalars: tf.Tensor1D,
+      decays: readonly boolean[],
+    ) => {
+      parts.forEach((part, i) => {
+        const rest = [gradients[i] as tf.Tensor, scalars, decays[i] as boolean, constants] as const;
+        if (kahan) kahanAdamw(part as Required<AdamWState>, ...rest);
+        else adamw(part, ...rest);
+      });
+    },
+    { name: 'adamw', xla: true },
+  );
+  const dispose = (): void => {
+    squares.dispose();
+    apply.dispose();
+  };
+  return { squares, apply, dispose };
+}
+
+interface Group {
+  names: readonly string[];
+  parts: readonly AdamWState[];
+  decays: readonly boolean[];
+}
+
+/* What is updated by one call. */
+function groupsOf(
+  states: ReadonlyMap<string, AdamWState>,
+  decays: (name: string) => boolean,
+  fused: boolean,
+): Group[] {
+  const all = [...states];
+  return (fused ? [all] : all.map((one) => [one])).map((group) => ({
+    names: group.map(([name]) => name),
+    parts: group.map(([, state]) => state),
+    decays: group.map(([name]) => decays(name)),
+  }));
+}
+
+function gradientIn(gradients: Gradients, name: string): tf.Tensor {
+  const gradient = gradients.get(name);
+  if (gradient !== undefined) return gradient;
+  throw new BackendError(
+    `There is no gradient of ${name} among the ${gradients.size} gradients. Differentiate by every parameter that is ` +
+      'trained.',
+  );
+}
+
+function assertBfloat16(parameters: ReadonlyMap<string, Variable>): void {
+  const other = [...parameters].find(([, { dtype }]) => dtype !== 'bfloat16');
+  if (other === undefined) return;
+  throw new ConfigError(
+    `kahan compensates the rounding of bfloat16 weights, but ${other[0]} is ${other[1].dtype}. Turn kahan off, or train ` +
+      'the weights in bfloat16.',
+  );
 }
 
 function stateOf(name: string, parameter: Variable, config: OptimiserConfig): AdamWState {
