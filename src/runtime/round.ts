@@ -14,9 +14,11 @@ export function roundToBfloat16(x: tf.Tensor): tf.Tensor {
   }
   return rawOps(backend, ({ op }) => {
     const id = backend.idOf(x);
-    // XLA may leave a pair of casts out, since it takes more precision than asked for as allowed; this op it may not.
-    if (backend.binding.trace?.xla === true) return op('XlaReducePrecision', BFLOAT16, [id], x.shape);
-    return cast(op, cast(op, id, DType.FLOAT, DType.BFLOAT16), DType.BFLOAT16, DType.FLOAT);
+    // XLA may leave a pair of casts out, since it takes more precision than asked for as allowed; the op before them it
+    // may not. Where it keeps them, what it has to store between its loops is of 16 bits.
+    const isXla = backend.binding.trace?.xla === true;
+    const rounded = isXla ? op('XlaReducePrecision', BFLOAT16, [id], x.shape) : id;
+    return cast(op, cast(op, rounded, DType.FLOAT, DType.BFLOAT16), DType.BFLOAT16, DType.FLOAT);
   });
 }
 
