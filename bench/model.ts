@@ -15,7 +15,9 @@ const MEASUREMENTS: Record<string, string[]> = {
   'generate-1': ['--what', 'generate', '--batch', '1'],
   'generate-8': ['--what', 'generate', '--batch', '8'],
   score: ['--what', 'score'],
+  // The peer's has an optimiser's step in it, ours in the second.
   gradient: ['--what', 'sft'],
+  sft: ['--what', 'sft'],
 };
 const ROUNDS = 2;
 const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));

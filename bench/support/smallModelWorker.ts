@@ -1,6 +1,6 @@
 /*
  * One measurement of a small model in a process of its own. Arguments: hidden size, layers, and `score`, `gradient`,
- * `generate-1` or `generate-8`. Prints the medians as one line of JSON.
+ * `sft` (a step: gradient, clipping and AdamW), `generate-1` or `generate-8`. Prints the medians as one line of JSON.
  */
 import * as tf from '@tensorflow/tfjs';
 import { generate } from '../../src/model/generate.ts';
@@ -8,6 +8,7 @@ import type { ModelInputs } from '../../src/model/inputs.ts';
 import { score } from '../../src/model/score.ts';
 import { selectBackend } from '../../src/runtime/index.ts';
 import { lossAndGradients } from '../../src/train/loss.ts';
+import { createOptimiser } from '../../src/train/optimiser.ts';
 import { createVjp } from '../../src/train/vjp.ts';
 import { buildSmallModel, smallInputs } from './smallModel.ts';
 
@@ -17,6 +18,12 @@ const [LENGTH, NEW_TOKENS, PROMPT, WARM_UP] = [256, 64, 22, 2];
 await selectBackend({ backend: 'tensorflow' });
 const model = buildSmallModel({ hidden: Number(hidden), layers: Number(layers) });
 const vjp = createVjp(model);
+const trained = new Map([...model.parameters].filter(([name]) => name.startsWith('model.')));
+const optimiser = createOptimiser(
+  trained,
+  { betas: [0.9, 0.999], epsilon: 1e-8, weightDecay: 0.1, clipNorm: 1 },
+  model.functions.fused,
+);
 
 const batch = what.startsWith('generate-') ? Number(what.slice('generate-'.length)) : 4;
 const inputs = smallInputs(batch, LENGTH);
@@ -40,9 +47,10 @@ async function once(): Promise<{ seconds: number; tokens: number }> {
     const seconds = await timed(() => score(model, cut(inputs, PROMPT), responses));
     return { seconds, tokens: batch * LENGTH };
   }
-  if (what === 'gradient') {
+  if (what === 'gradient' || what === 'sft') {
     const seconds = await timed(async () => {
       const { gradients } = await lossAndGradients(model, vjp, { ...inputs, labels }, [/^model\./]);
+      if (what === 'sft') await optimiser.update(gradients, 1e-5);
       const values = [...gradients.values()];
       // Waits for the last of them.
       await values.at(-1)?.data();
