@@ -1,10 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
 import { BackendError } from '../common/errors.ts';
 import { createRandom, shuffled } from '../common/random.ts';
+import { readImageConfig } from '../config/image.ts';
 import { pickRuntime } from '../config/runtime.ts';
 import type { SftConfig } from '../config/sft.ts';
 import { resolveModel } from '../data/hub.ts';
 import { mapAhead } from '../data/image/pool.ts';
+import { assertSameImageConfig } from '../data/image/sameConfig.ts';
 import { readRows } from '../data/readers/dataset.ts';
 import type { EvalRow } from '../data/rows.ts';
 import { encodeRows, type SupervisedRow } from '../data/supervised.ts';
@@ -62,6 +64,10 @@ export async function trainSft(config: SftConfig, { resume, signal }: TrainOptio
       resumeFrom: run.resumedFrom?.folder,
     });
     await using inputs = openInputs(folder, model.network.config, config.data);
+    if (run.resumedFrom !== undefined && config.lora === undefined) {
+      const trained = readImageConfig(run.resumedFrom.folder, model.network.config.vision, {});
+      assertSameImageConfig(trained, inputs.imageConfig, run.resumedFrom.folder);
+    }
     const { rows, tooLong } = await readTrainingRows(config, inputs);
     const validationRows = await readValidationRows(config);
     const plan = planSteps(rows.length, { ...config, rowsPerStep: config.batch.rowsPerStep });
@@ -267,9 +273,14 @@ function noteOutcome(
   );
 }
 
-function save({ config, run, model }: Training, optimiser: Optimiser, state: TrainingState): void {
+function save({ config, run, model, inputs }: Training, optimiser: Optimiser, state: TrainingState): void {
   run.sync();
-  saveCheckpoint(checkpointFolder(config.output, state.step), model, optimiser, state);
+  saveCheckpoint(checkpointFolder(config.output, state.step), {
+    model,
+    optimiser,
+    state,
+    images: inputs.imageConfig,
+  });
   pruneCheckpoints(config.output, config.checkpoints.keepLast, state.best?.step);
 }
 

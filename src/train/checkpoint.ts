@@ -1,7 +1,9 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { CheckpointError, messageOf } from '../common/errors.ts';
+import { readJson } from '../common/json.ts';
+import type { ImageConfig } from '../config/image.ts';
 import { replaceFolder } from '../model/modelFolder.ts';
 import type { Optimiser } from './optimiser.ts';
 import type { TrainedModel } from './trainedModel.ts';
@@ -20,6 +22,16 @@ const stateSchema = z.object({
 /** Where a training is. The rows to come follow from the seed and the step. */
 export type TrainingState = z.infer<typeof stateSchema>;
 
+/** What a checkpoint is written of. */
+export interface CheckpointContent {
+  model: TrainedModel;
+  optimiser: Optimiser;
+  state: TrainingState;
+  /** how pictures were scaled: the checkpoint says so, so that they are in use */
+  images: ImageConfig;
+}
+
+const PREPROCESSOR = 'preprocessor_config.json';
 const [FOLDER, STATE, MOMENTS] = ['training', 'state.json', 'optimiser.safetensors'];
 
 /**
@@ -28,19 +40,24 @@ const [FOLDER, STATE, MOMENTS] = ['training', 'state.json', 'optimiser.safetenso
  *
  * @throws CheckpointError if it cannot be written
  */
-export function saveCheckpoint(
-  folder: string,
-  model: TrainedModel,
-  optimiser: Optimiser,
-  state: TrainingState,
-): void {
+export function saveCheckpoint(folder: string, { model, optimiser, state, images }: CheckpointContent): void {
   replaceFolder(folder, (fresh) => {
     model.save(fresh);
+    writeLimits(join(fresh, PREPROCESSOR), images);
     const training = join(fresh, FOLDER);
     mkdirSync(training, { recursive: true });
     optimiser.save(join(training, MOMENTS));
     writeFileSync(join(training, STATE), `${JSON.stringify(state, undefined, 2)}\n`);
   });
+}
+
+/* An adapter's folder has no such file: pictures are scaled as its base model says. */
+function writeLimits(file: string, { minPixels, maxPixels }: ImageConfig): void {
+  if (!existsSync(file)) return;
+  const stored = readJson(file) as { size?: object };
+  const size = stored.size && { size: { ...stored.size, shortest_edge: minPixels, longest_edge: maxPixels } };
+  const json = { ...stored, ...size, min_pixels: minPixels, max_pixels: maxPixels };
+  writeFileSync(file, `${JSON.stringify(json, undefined, 2)}\n`);
 }
 
 /**
