@@ -55,6 +55,24 @@ export async function openData(path: string, options: ReadOptions = {}): Promise
 }
 
 /**
+ * What a file or folder holds of one kind.
+ * @throws DataError if it holds rows of another kind only
+ */
+export async function openKind<K extends DataKind>(
+  path: string,
+  kind: K,
+  options: ReadOptions = {},
+): Promise<Extract<Dataset, { kind: K }>[]> {
+  const { datasets } = await openData(path, options);
+  const fitting = datasets.filter(
+    (dataset): dataset is Extract<Dataset, { kind: K }> => dataset.kind === kind,
+  );
+  if (fitting.length > 0) return fitting;
+  const found = datasets.map((dataset) => `${dataset.kind} (${dataset.format})`).join(', ');
+  throw new DataError(`${path} holds ${found}; rows of the kind ${kind} were expected. Name another file.`);
+}
+
+/**
  * All rows of one kind that a file or folder holds.
  * @throws DataError if it holds rows of another kind only, or a row is wrong
  */
@@ -63,14 +81,8 @@ export async function readRows<K extends DataKind>(
   kind: K,
   options: ReadOptions = {},
 ): Promise<RowKinds[K][]> {
-  const { datasets } = await openData(path, options);
-  const fitting = datasets.filter((dataset) => dataset.kind === kind);
-  if (fitting.length === 0) {
-    const found = datasets.map((dataset) => `${dataset.kind} (${dataset.format})`).join(', ');
-    throw new DataError(`${path} holds ${found}; rows of the kind ${kind} were expected.`);
-  }
   const rows: RowKinds[K][] = [];
-  for (const dataset of fitting) {
+  for (const dataset of await openKind(path, kind, options)) {
     for await (const row of dataset.rows()) rows.push(row as RowKinds[K]);
   }
   if (rows.length === 0) throw new DataError(`${path} has no rows.`);
