@@ -6,6 +6,7 @@ import { dataCommand } from './data.ts';
 import { doctorCommand } from './doctor.ts';
 import { generateCommand } from './generate.ts';
 import { Interrupted } from './interrupt.ts';
+import { planCommand } from './plan.ts';
 import { setupCommand } from './setup.ts';
 import { sftCommand } from './sft.ts';
 
@@ -26,6 +27,7 @@ export async function main(args: string[]): Promise<void> {
     .command(doctorCommand)
     .command(generateCommand)
     .command(dataCommand)
+    .command(planCommand)
     .command(sftCommand)
     .demandCommand(1, 'Name a command.')
     .strict()
