@@ -45,13 +45,19 @@ export type Checkpointing = 'none' | 'blocks';
 /** Differentiates a model: its functions, compiled over its parameters. */
 export type Vjp = (request: VjpRequest) => Promise<VjpResult>;
 
+/* Tokens of a vocabulary up to which a whole batch's logits may be in memory at once; block by block they come in chunks. */
+const WHOLE_VOCABULARY = 2 ** 15;
+
+const isSmall = ({ functions, config }: Qwen25VL): boolean =>
+  functions.fused && config.text.vocabSize <= WHOLE_VOCABULARY;
+
 /**
  * Makes the vector-Jacobian product of a model with respect to its parameters (design: explicit, block by block).
- * @param checkpointing default: none where the model is small
+ * @param checkpointing default: none where model and vocabulary are small
  */
 export function createVjp(
   model: Qwen25VL,
-  { checkpointing = model.functions.fused ? 'none' : 'blocks' }: { checkpointing?: Checkpointing } = {},
+  { checkpointing = isSmall(model) ? 'none' : 'blocks' }: { checkpointing?: Checkpointing } = {},
 ): Vjp {
   const text: TextVjp = createTextVjp(model, checkpointing);
   const vision = createVisionVjp(model);
