@@ -65,8 +65,8 @@ export function createDecoder(model: TextModel, { compiled, fused }: CompiledFun
 
   /* Logits [B, V] of the token after `state.token`, which is added to the cache. */
   const next = (caches: readonly LayerCache[], tables: Rotary, state: DecodeState): tf.Tensor => {
-    const [batch = 1, keyHeads = 1, , slots = 1] = (caches[0] as LayerCache).k.shape;
-    const products = fused && batch * keyHeads <= FEW_HEADS ? 'sums' : 'products';
+    const [batch = 1, , slots = 1] = (caches[0] as LayerCache).k.shape;
+    const products = fused && batch * context.config.numKeyValueHeads <= FEW_HEADS ? 'sums' : 'products';
     const { x_B1H, rotary, bias } = prepare(tables, state, slots);
     let x = x_B1H;
     layers.forEach((flat, i) => {

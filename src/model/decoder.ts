@@ -93,9 +93,9 @@ export function prefillLayer(
 
 /** Keys and values of one layer, for S slots. */
 export interface LayerCache {
-  /** `[B, K, D, S]` */
+  /** `[B, K D, S]` */
   k: Variable;
-  /** `[B, K, S, D]` */
+  /** `[B, S, K D]` */
   v: Variable;
 }
 
@@ -122,10 +122,10 @@ export function cachedLayer(
 ): tf.Tensor {
   const attend: Attend = (q_BN1D, k_BK1D, v_BK1D) => {
     const beginAt = (axis: number): tf.Tensor1D =>
-      tf.scatterND<tf.Rank.R1>(tf.tensor2d([[axis]], [1, 1], 'int32'), slot.reshape([1]), [4]);
-    const [batch, keyHeads, , headSize] = k_BK1D.shape as [number, number, number, number];
-    cache.k.assignSlice(k_BK1D.reshape([batch, keyHeads, headSize, 1]), beginAt(3));
-    cache.v.assignSlice(v_BK1D, beginAt(2));
+      tf.scatterND<tf.Rank.R1>(tf.tensor2d([[axis]], [1, 1], 'int32'), slot.reshape([1]), [3]);
+    const batch = k_BK1D.shape[0];
+    cache.k.assignSlice(k_BK1D.reshape([batch, -1, 1]), beginAt(2));
+    cache.v.assignSlice(v_BK1D.reshape([batch, 1, -1]), beginAt(1));
     return cachedAttention(q_BN1D, cache.k.read(), cache.v.read(), bias, products);
   };
   return decoderLayer(parameters, x_B1H, rotary, attend, context);

@@ -5,7 +5,7 @@ import { Variable } from '../runtime/variable.ts';
 import type { LayerCache } from './decoder.ts';
 
 /**
- * The keys `[B, K, D, S]` and values `[B, K, S, D]` of a batch, for each layer. A row's prompt lies in the slots from 0 on; what is
+ * The keys `[B, K D, S]` and values `[B, S, K D]` of a batch, for each layer. A row's prompt lies in the slots from 0 on; what is
  * generated goes to the same slots for all rows, behind the longest prompt.
  */
 export interface KvCache {
@@ -17,7 +17,7 @@ export interface KvCache {
 }
 
 /* The axis of the slots. */
-const SLOTS = { k: 3, v: 2 };
+const SLOTS = { k: 2, v: 1 };
 
 /* Takes rows (int32 [B]) of keys or values, and makes room for as many slots as asked for. */
 const rearrange = compile(
@@ -26,10 +26,18 @@ const rearrange = compile(
     const more = slots - (x.shape[axis] as number);
     if (more > 0) return tf.pad(picked, x.shape.map((_, i) => [0, i === axis ? more : 0])); // prettier-ignore
     const size = x.shape.map((_, i) => (i === axis ? slots : -1));
-    return picked.slice([0, 0, 0, 0], size);
+    return picked.slice([0, 0, 0], size);
   },
   { name: 'rearrange', xla: false },
 );
+
+/* Keys or values [P, K, L, D] as they lie in the cache. */
+function inCacheOrder(x: tf.Tensor, part: 'k' | 'v'): tf.Tensor {
+  const [rows, heads, length, headSize] = x.shape as [number, number, number, number];
+  return part === 'k'
+    ? x.transpose([0, 1, 3, 2]).reshape([rows, heads * headSize, length])
+    : x.transpose([0, 2, 1, 3]).reshape([rows, length, heads * headSize]);
+}
 
 /**
  * Makes a cache of what a prefill computed.
@@ -45,13 +53,7 @@ export function cacheOf(
   return {
     rows: rows.length,
     slots,
-    layers: mapLayers(
-      layers,
-      rows,
-      slots,
-      (tensor, part) => (part === 'k' ? tensor.transpose([0, 1, 3, 2]) : tensor),
-      dtype,
-    ),
+    layers: mapLayers(layers, rows, slots, inCacheOrder, dtype),
   };
 }
 

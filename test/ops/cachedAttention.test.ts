@@ -16,10 +16,11 @@ onEveryBackend(() => {
     const seen = tf.tensor2d([3, 11, 20], [B, 1], 'int32');
     const bias = tf.where(tf.range(0, S, 1, 'int32').less(seen), 0, -1e9).reshape([B, 1, 1, S]);
     const expected = attention(q, k, v, bias).dataSync();
-    const k_BKDS = k.transpose([0, 1, 3, 2]);
+    const keys = k.transpose([0, 1, 3, 2]).reshape([B, K * D, S]);
+    const values = v.transpose([0, 2, 1, 3]).reshape([B, S, K * D]);
     for (const xla of [false, true]) {
       using compiled = compile(cachedAttention, { xla });
-      const result = compiled(q, k_BKDS, v, bias, products);
+      const result = compiled(q, keys, values, bias, products);
       expect(result.shape).toEqual([B, N, 1, D]);
       result.dataSync().forEach((value, i) => {
         expect(value).toBeCloseTo(expected[i] as number, 5);
