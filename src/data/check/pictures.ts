@@ -1,18 +1,17 @@
 import { createHash } from 'node:crypto';
 import { access } from 'node:fs/promises';
-import sharp from 'sharp';
 import { DataError, messageOf } from '../../common/errors.ts';
 import type { ImageConfig, ImageQuirks } from '../../config/image.ts';
 import type { ImageSource } from '../image/decode.ts';
 import { measureImage } from '../image/measure.ts';
 import { mapAhead } from '../image/pool.ts';
+import { isCopy, type Look, lookOf } from './looks.ts';
 
 /** What a picture is found to be. */
 export type Inspection =
-  { state: 'missing' } | { state: 'broken'; why: string } | { state: 'whole'; tokens: number; hash: Hash };
-
-/** 256 bits, or undefined of a picture that is all one colour. */
-export type Hash = Uint32Array | undefined;
+  | { state: 'missing' }
+  | { state: 'broken'; why: string }
+  | { state: 'whole'; tokens: number; look: Look | undefined };
 
 /** A picture of the data, wherever and however often it is used. */
 export interface KnownPicture {
@@ -70,7 +69,7 @@ async function inspect(source: ImageSource, config: ImageConfig, quirks: ImageQu
     return {
       state: 'whole',
       tokens: (time * rows * columns) / config.mergeSize ** 2,
-      hash: await hashOf(source),
+      look: await lookOf(source),
     };
   } catch (error) {
     const why =
@@ -81,64 +80,23 @@ async function inspect(source: ImageSource, config: ImageConfig, quirks: ImageQu
   }
 }
 
-const ROWS = 16;
-const COLUMNS = 17;
-const WORD_BITS = 32;
-/* Of 255: what differs by less is noise of the file's compression. */
-const FLAT = 8;
-
-/* dHash (Krawetz): whether each of 16 x 17 grey points is brighter than the one to its right. Decodes all of the picture. */
-async function hashOf(source: ImageSource): Promise<Hash> {
-  const grey = await sharp(source)
-    .flatten({ background: 'white' })
-    .greyscale()
-    .resize(COLUMNS, ROWS, { fit: 'fill' })
-    .raw()
-    .toBuffer();
-  if (Math.max(...grey) - Math.min(...grey) < FLAT) return undefined;
-  const hash = new Uint32Array((ROWS * (COLUMNS - 1)) / WORD_BITS);
-  for (let bit = 0; bit < ROWS * (COLUMNS - 1); bit++) {
-    const at = Math.floor(bit / (COLUMNS - 1)) * COLUMNS + (bit % (COLUMNS - 1));
-    const isBrighter = (grey[at] ?? 0) > (grey[at + 1] ?? 0);
-    if (isBrighter) hash[bit >> 5] = (hash[bit >> 5] ?? 0) | (1 << (bit & 31));
-  }
-  return hash;
-}
-
-/* Bits of 256 in which copies may differ that were scaled or compressed again. */
-const MAX_DISTANCE = 12;
-
 /** Pairs of a training and a test picture that look the same: copies, scaled or compressed again. */
 export function findDuplicates(
   pictures: readonly KnownPicture[],
 ): [train: KnownPicture, test: KnownPicture][] {
-  const of = (split: 'train' | 'test'): [KnownPicture, Uint32Array][] =>
+  const of = (split: 'train' | 'test'): [KnownPicture, Look][] =>
     pictures.flatMap((picture) => {
-      const hash = picture.inspection?.state === 'whole' ? picture.inspection.hash : undefined;
-      return picture.splits.has(split) && hash !== undefined ? [[picture, hash]] : [];
+      const look = picture.inspection?.state === 'whole' ? picture.inspection.look : undefined;
+      return picture.splits.has(split) && look !== undefined ? [[picture, look]] : [];
     });
   const tests = of('test');
-  const same = pictures.filter(({ splits }) => splits.size === 2).map((picture) => [picture, picture]);
-  const alike = of('train').flatMap(([picture, hash]) =>
+  const same = pictures
+    .filter(({ splits }) => splits.size === 2)
+    .map((picture): [KnownPicture, KnownPicture] => [picture, picture]);
+  const alike = of('train').flatMap(([picture, look]) =>
     tests
-      .filter(([other, otherHash]) => other !== picture && isWithin(hash, otherHash, MAX_DISTANCE))
-      .map(([other]) => [picture, other]),
+      .filter(([other, otherLook]) => other !== picture && isCopy(look, otherLook))
+      .map(([other]): [KnownPicture, KnownPicture] => [picture, other]),
   );
-  return [...same, ...alike] as [KnownPicture, KnownPicture][];
-}
-
-/** Whether two hashes differ in at most so many bits. */
-export function isWithin(a: Uint32Array, b: Uint32Array, most: number): boolean {
-  let distance = 0;
-  for (let i = 0; i < a.length; i++) {
-    distance += bitsOf((a[i] ?? 0) ^ (b[i] ?? 0));
-    if (distance > most) return false;
-  }
-  return true;
-}
-
-function bitsOf(word: number): number {
-  let x = word - ((word >>> 1) & 0x55555555);
-  x = (x & 0x33333333) + ((x >>> 2) & 0x33333333);
-  return Math.imul((x + (x >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+  return [...same, ...alike];
 }
