@@ -45,17 +45,17 @@ function facts({ backend, parameters, data, steps, time, disk }: Plan): string[]
     ['Steps', `${count(steps.total)}, ${count(steps.perEpoch)} an epoch`],
     [
       'A step',
-      `${steps.rows} rows in ${steps.microBatches} micro-batches, up to ${steps.longest} tokens a row; checkpointing ${steps.checkpointing}`,
+      `${steps.rows} rows, ${steps.microBatches} micro-batch${steps.microBatches === 1 ? '' : 'es'}, up to ${steps.longest} tokens a row; checkpointing ${steps.checkpointing}`,
     ],
     [
       'Time',
-      `${describeSeconds(time.totalSeconds)}: ${time.stepSeconds.toPrecision(2)} s a step, ` +
+      `${describeSeconds(time.totalSeconds)}: ${stepTime(time.stepSeconds)} a step, ` +
         `${describeSeconds(time.compileSeconds)} to compile, ${describeSeconds(time.validationSeconds)} to validate at most ` +
         `(measured: ${(measured.flops / 1e9).toFixed(0)} GFLOP/s)`,
     ],
     [
       'Disk',
-      `${size(disk.totalBytes)}: ${disk.checkpoints} checkpoints of ${size(disk.checkpointBytes)}; ${size(disk.freeBytes)} free`,
+      `${size(disk.totalBytes)}: ${disk.checkpoints} x ${size(disk.checkpointBytes)} (checkpoints); ${size(disk.freeBytes)} free`,
     ],
   ];
 }
@@ -106,6 +106,9 @@ function align(rows: readonly string[][]): string[] {
 }
 
 const count = (value: number): string => value.toLocaleString('en-GB');
+
+const stepTime = (seconds: number): string =>
+  seconds < 10 ? `${seconds.toFixed(2)} s` : describeSeconds(seconds);
 
 const size = (bytes: number): string =>
   Math.abs(bytes) < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;

@@ -13,6 +13,7 @@ import { encodeRows, type SupervisedRow } from '../data/supervised.ts';
 import { roundLength } from '../model/inputs.ts';
 import { selectBackend } from '../runtime/select.ts';
 import { openInputs, type StageInputs } from '../stage/inputs.ts';
+import { actualSince, planTraining, predictionOf, readMachine } from '../stage/planSft.ts';
 import { validate, type Validation } from '../stage/validate.ts';
 import { type Accumulator, createAccumulator } from '../train/accumulate.ts';
 import { resumeFrom, saveCheckpoint, type TrainingState } from '../train/checkpoint.ts';
@@ -57,6 +58,7 @@ export async function trainSft(config: SftConfig, { resume, signal }: TrainOptio
   using run = openRun(config.output, { config, resume });
   try {
     const backend = await selectBackend(pickRuntime(config));
+    const machine = readMachine();
     const folder = await resolveModel(config.model, signal === undefined ? {} : { signal });
     using model = loadForTraining(folder, {
       ...config,
@@ -72,10 +74,25 @@ export async function trainSft(config: SftConfig, { resume, signal }: TrainOptio
     const validationRows = await readValidationRows(config);
     const plan = planSteps(rows.length, { ...config, rowsPerStep: config.batch.rowsPerStep });
     run.note({ backend, model: folder, seed: config.seed, rowsTooLong: tooLong, plan });
+    const predicted = await planTraining({
+      config,
+      backend,
+      folder,
+      model: model.network.config,
+      inputs,
+      rows,
+      tooLong,
+      validationRows,
+      machine,
+    });
+    run.note({ predicted: predictionOf(predicted) });
     if (!resume) {
       run.note({ data: await hashFiles(config.data.train), weights: await hashWeights(folder) });
     }
+    const firstStep = run.resumedFrom?.step ?? 0;
+    const started = performance.now();
     const result = await train({ config, run, model, inputs, rows, tooLong, validationRows, plan, signal });
+    run.note({ actual: actualSince(started, result.state.step - firstStep) });
     run.end(result.finished ? 'finished' : 'interrupted');
     return result;
   } catch (error) {

@@ -7,7 +7,7 @@ import { type BatchShape, countOf, planBatches } from './planBatches.ts';
 import type { Measured } from './planMeasure.ts';
 import { type MemoryPlan, planMemory } from './planMemory.ts';
 import { countBytes, countElements, type PlannedShapes } from './planShapes.ts';
-import { prefillWork, trainingWork } from './planWork.ts';
+import { countWork } from './planWork.ts';
 
 /** What a training will take. */
 export interface Plan {
@@ -71,8 +71,9 @@ export interface PlanInput {
   };
 }
 
-/* Up to so many parameters all of a pass is one function (model/qwen25vl.ts). */
+/* Up to so many parameters all of a pass is one function (model/qwen25vl.ts), with so many tokens (train/vjp.ts). */
 const FUSED_PARAMETERS = 1e8;
+const WHOLE_VOCABULARY = 2 ** 15;
 
 /** Whether functions of the whole model are compiled as one. */
 export const isFused = ({ parameters, adapter }: PlannedShapes): boolean =>
@@ -80,7 +81,11 @@ export const isFused = ({ parameters, adapter }: PlannedShapes): boolean =>
 
 /** How activations are kept, with what `auto` stands for. */
 export const checkpointingOf = ({ checkpointing }: SftConfig, shapes: PlannedShapes): Checkpointing =>
-  checkpointing === 'auto' ? (isFused(shapes) ? 'none' : 'blocks') : checkpointing;
+  checkpointing !== 'auto'
+    ? checkpointing
+    : isFused(shapes) && shapes.model.text.vocabSize <= WHOLE_VOCABULARY
+      ? 'none'
+      : 'blocks';
 
 /** Foretells what a training takes, from the shapes and a measurement. */
 export function planOf(input: PlanInput): Plan {
@@ -150,16 +155,17 @@ interface Work {
   checkpointing: Checkpointing;
 }
 
-function timeOf({ config, shapes, measured, validation }: PlanInput, work: Work): Plan['time'] {
+function timeOf({ config, backend, shapes, measured, validation }: PlanInput, work: Work): Plan['time'] {
   const { checkpointing, total } = work;
   const { flops, bytesPerSecond } = measured;
   const trained = countElements(shapes.trained);
-  const operations = work.batches.reduce((sum, one) => sum + trainingWork(shapes, one, checkpointing), 0);
+  const counter = countWork(shapes);
+  const operations = work.batches.reduce((sum, one) => sum + counter.training(one, checkpointing), 0);
   // Adding up reads two and writes one; AdamW reads the gradient twice, reads and writes weight and moments.
   const bytes = trained * 4 * (3 * (work.microBatches - 1) + 8);
   const stepSeconds = operations / work.steps / flops + bytes / bytesPerSecond;
-  const compileSeconds =
-    measured.compileSeconds * work.shapes * (checkpointing === 'none' ? shapes.model.text.numLayers : 1);
+  const isXla = backend.backend === 'tensorflow' && (checkpointing === 'none' || backend.device !== 'CPU');
+  const compileSeconds = isXla ? COMPILE_SECONDS * work.shapes : 0;
   let validationSeconds = 0;
   if (config.validation !== undefined && validation !== undefined) {
     const { everySteps, maxNewTokens } = config.validation;
@@ -171,13 +177,15 @@ function timeOf({ config, shapes, measured, validation }: PlanInput, work: Work)
       countBytes(shapes.parameters) / bytesPerSecond,
       numLayers * LAYER_CALL_SECONDS,
     );
-    const once = answered * (prefillWork(shapes, validation.prompts) / flops + maxNewTokens * token);
+    const once = answered * (counter.prefill(validation.prompts) / flops + maxNewTokens * token);
     validationSeconds = once * Math.max(1, Math.ceil(total / everySteps));
   }
   const totalSeconds = total * stepSeconds + compileSeconds + validationSeconds;
   return { totalSeconds, stepSeconds, compileSeconds, validationSeconds, measured };
 }
 
+/* What XLA takes for a step's function of one shape, which is less where it has kept it from a run before: measured. */
+const COMPILE_SECONDS = 5;
 /* What a layer takes for one token at least, however small it is: measured. */
 const LAYER_CALL_SECONDS = 1e-4;
 

@@ -14,6 +14,8 @@ export interface Advice {
 }
 
 interface Change {
+  /** of changes of the same thing one is taken */
+  of: 'activations' | 'batch' | 'moments' | 'adapter' | 'pictures' | 'checkpoints';
   set: string[];
   what: string;
   /** the config with it */
@@ -47,9 +49,11 @@ export async function adviceFor(
     fits,
   }));
   // An adapter instead of the weights is another training: all of the rest first.
-  const others = advice.filter(({ change }) => !change.set[0]?.startsWith('lora'));
+  const others = advice
+    .map(({ change }) => change)
+    .filter(({ of }, i, all) => of !== 'adapter' && all.findIndex((one) => one.of === of) === i);
   if (others.length < 2) return single;
-  const together = others.reduce((changed, { change }) => change.apply(changed), config);
+  const together = others.reduce((changed, change) => change.apply(changed), config);
   const saved = savedBy(plan, await planWith(together));
   const what = 'all but the adapter together';
   return [...single, { set: others.flatMap(({ set }) => set), what, ...saved }];
@@ -65,28 +69,39 @@ function changesOf(config: SftConfig, { steps, parameters, data, fits }: Plan): 
   const { batch, optimiser, checkpoints, lora } = config;
   const changes: (Change | false)[] = [
     steps.checkpointing === 'none' && {
+      of: 'activations',
       set: ['checkpointing=blocks'],
       what: 'compute activations again, a third more work',
       apply: (one) => ({ ...one, checkpointing: 'blocks' }),
     },
     batch.rowsPerMicroBatch > 1 && {
+      of: 'batch',
       set: ['batch.rowsPerMicroBatch=1'],
       what: 'one row at a time; the same update if batch.accumulation is token-mean',
       apply: (one) => ({ ...one, batch: { ...one.batch, rowsPerMicroBatch: 1 } }),
     },
+    steps.microBatches > 1 && {
+      of: 'batch',
+      set: [`batch.rowsPerMicroBatch=${batch.rowsPerStep}`],
+      what: 'all rows of a step at once: no gradients to add up',
+      apply: (one) => ({ ...one, batch: { ...one.batch, rowsPerMicroBatch: batch.rowsPerStep } }),
+    },
     parameters.dtype === 'float32' &&
       lora === undefined && {
+        of: 'moments',
         set: ['dtype=bfloat16', 'optimiser.kahan=true'],
         what: 'weights and moments of half the size, updates compensated',
         apply: (one) => ({ ...one, dtype: 'bfloat16', optimiser: { ...one.optimiser, kahan: true } }),
       },
     !optimiser.kahan &&
       optimiser.momentsDtype === 'float32' && {
+        of: 'moments',
         set: ['optimiser.momentsDtype=bfloat16'],
         what: 'moments of half the size',
         apply: (one) => ({ ...one, optimiser: { ...one.optimiser, momentsDtype: 'bfloat16' } }),
       },
     lora === undefined && {
+      of: 'adapter',
       set: ['lora.r=16', ...(optimiser.kahan ? ['optimiser.kahan=false'] : [])],
       what: 'train an adapter instead of the weights',
       apply: (one) => ({
@@ -98,6 +113,7 @@ function changesOf(config: SftConfig, { steps, parameters, data, fits }: Plan): 
     data.imageTokens > 0 && halvedPictures(config, data),
     !fits.disk &&
       checkpoints.keepLast > 1 && {
+        of: 'checkpoints',
         set: ['checkpoints.keepLast=1'],
         what: 'keep one checkpoint, besides the best',
         apply: (one) => ({ ...one, checkpoints: { ...one.checkpoints, keepLast: 1 } }),
@@ -114,6 +130,7 @@ function halvedPictures({ data: { maxPixels, minPixels } }: SftConfig, data: Pla
   const halved = Math.round(Math.min(maxPixels ?? Infinity, average) / 2 / PIXELS_OF_TOKEN) * PIXELS_OF_TOKEN;
   if (halved < Math.max(minPixels ?? 0, 16 * PIXELS_OF_TOKEN)) return false;
   return {
+    of: 'pictures',
     set: [`data.maxPixels=${halved}`],
     what: 'pictures of half the size',
     apply: (one) => ({ ...one, data: { ...one.data, maxPixels: halved } }),

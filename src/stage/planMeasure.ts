@@ -12,8 +12,6 @@ import { layerTraining } from './planWork.ts';
 export interface Measured {
   /** operations a second in forward and backward pass of a decoder layer */
   flops: number;
-  /** seconds until a layer's function is compiled */
-  compileSeconds: number;
   /** bytes a second that an op over a large tensor reads and writes */
   bytesPerSecond: number;
 }
@@ -56,11 +54,11 @@ export async function measureTraining(
   const trainable = new Set([...parameters.keys()].filter((name) => name.startsWith('model.layers.')));
   const tokens = Math.min(length, TOKENS);
   const rows = Math.max(1, Math.floor(TOKENS / tokens));
-  const once = async (count = rows): Promise<number> => {
+  const once = async (): Promise<number> => {
     const started = performance.now();
     const { gradients } = await vjp({
       inputs: { pixelValues: null, imageGridThw: [] },
-      rows: Array.from({ length: count }, () => ({
+      rows: Array.from({ length: rows }, () => ({
         ids: Array.from({ length: tokens }, () => 1),
         grids: [],
       })),
@@ -76,15 +74,13 @@ export async function measureTraining(
     return (performance.now() - started) / 1e3;
   };
   try {
-    // The compiler's own start is no part of compiling.
-    await once(rows + 1);
-    const first = await once();
+    await once(); // compiles
     const times: number[] = [];
     for (let run = 0; run < RUNS; run++) times.push(await once());
     const seconds = times.sort((a, b) => a - b)[Math.floor(RUNS / 2)] as number;
     const shape = { rows, length: tokens, places: 0, images: 0, patches: 0 };
     const work = layerTraining(model, elements, shape, { checkpointing, trainsWeights: true });
-    return { flops: work / seconds, compileSeconds: Math.max(0, first - seconds), bytesPerSecond };
+    return { flops: work / seconds, bytesPerSecond };
   } finally {
     for (const variable of parameters.values()) variable.dispose();
   }

@@ -122,7 +122,7 @@ function activationsOf(shapes: PlannedShapes, shape: BatchShape, checkpointing: 
       : Math.min(shape.places * vocabSize, LOGITS_AT_ONCE));
   const elements =
     checkpointing === 'none'
-      ? layers * kept + Math.max(backward, logits)
+      ? layers * kept + Math.max(backward, logits, ofHead(shapes))
       : layers * tokens * hidden + Math.max(kept + backward + layerElements(shapes), logits, ofHead(shapes));
   const inText = FLOAT * elements;
   return Math.max(visionOf(shapes, shape), inText) + keptOfVision(shapes, shape);

@@ -102,6 +102,25 @@ async function planValidation(
   return { rows: rows.length, prompts: shapeOf(prompts, model) };
 }
 
+/** What of a plan can be compared with how it went, for `run.json`. */
+export const predictionOf = ({ steps, time, memory }: Plan): Record<string, unknown> => ({
+  steps: steps.total,
+  seconds: time.totalSeconds,
+  stepSeconds: time.stepSeconds,
+  memoryBytes: memory.totalBytes,
+  memory: memory.parts,
+});
+
+/**
+ * How it went: the process's largest memory, and the seconds.
+ * @param started of `performance.now()`, when the rows were there
+ */
+export const actualSince = (started: number, steps: number): Record<string, number> => ({
+  steps,
+  seconds: (performance.now() - started) / 1e3,
+  memoryBytes: 1024 * process.resourceUsage().maxRSS,
+});
+
 /** A plan, and what to change where it does not fit. */
 export interface PlannedSft {
   plan: Plan;

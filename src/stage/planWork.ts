@@ -1,4 +1,5 @@
 import type { ModelConfig } from '../config/model.ts';
+import { EMBEDDING, HEAD } from '../model/names.ts';
 import type { Checkpointing } from '../train/vjp.ts';
 import type { BatchShape } from './planBatches.ts';
 import { countElements, type PlannedShapes } from './planShapes.ts';
@@ -6,23 +7,24 @@ import { countElements, type PlannedShapes } from './planShapes.ts';
 /* Causal attention takes queries in four chunks, each with the keys up to its end. */
 const CAUSAL_SHARE = 5 / 8;
 
-/** Operations of one decoder layer over a batch, forward. */
+/* Operations of one decoder layer over a batch, forward. */
 function layerForward({ text }: ModelConfig, weights: number, { rows, length }: BatchShape): number {
   const attention = 4 * text.numHeads * text.headDim * length * CAUSAL_SHARE;
   return rows * length * (2 * weights + attention);
 }
 
-/** Operations of the vision tower over a batch, forward. */
-function visionForward({ model, parameters }: PlannedShapes, { patches, images }: BatchShape): number {
-  if (patches === 0) return 0;
-  const { vision } = model;
-  const merged = vision.spatialMergeSize ** 2;
+/* Operations of the vision tower over a batch, forward. */
+function countVision({ model: { vision }, parameters }: PlannedShapes): (shape: BatchShape) => number {
   const full = vision.fullAttentionBlocks.length;
   const windowPatches = (vision.windowSize / vision.patchSize) ** 2;
-  const span = full * (patches / images) + (vision.depth - full) * windowPatches;
   const weights =
-    countElements(parameters, /^visual\.(blocks|patch_embed)/) + countElements(parameters, /merger/) / merged;
-  return patches * (2 * weights + 4 * vision.hiddenSize * span);
+    countElements(parameters, /^visual\.(blocks|patch_embed)/) +
+    countElements(parameters, /^visual\.merger/) / vision.spatialMergeSize ** 2;
+  return ({ patches, images }) => {
+    if (patches === 0) return 0;
+    const span = full * (patches / images) + (vision.depth - full) * windowPatches;
+    return patches * (2 * weights + 4 * vision.hiddenSize * span);
+  };
 }
 
 /** Elements of a decoder layer's weights. */
@@ -53,32 +55,40 @@ export function layerTraining(
   return (2 + again) * forward + byWeights;
 }
 
-/** Operations of forward and backward pass of a micro-batch. */
-export function trainingWork(shapes: PlannedShapes, shape: BatchShape, checkpointing: Checkpointing): number {
-  const { model, parameters, trained } = shapes;
-  const stop = lowestTrained(shapes);
-  const { numLayers, vocabSize, hiddenSize } = model.text;
-  let work = 0;
-  for (let i = 0; i < numLayers; i++) {
-    const weights = layerElements(shapes, i);
-    const learnt = countElements(trained, new RegExp(`^model\\.layers\\.${i}\\.`));
-    const trainsWeights = learnt > weights / 2;
-    work +=
-      i < stop
-        ? layerForward(model, weights, shape)
-        : layerTraining(model, weights, shape, { checkpointing, trainsWeights });
-  }
-  const head = parameters.has('lm_head.weight') ? 'lm_head.weight' : 'model.embed_tokens.weight';
-  work += (trained.has(head) ? 6 : 4) * shape.places * vocabSize * hiddenSize;
-  // The vision tower's blocks are always computed again.
-  const trainsVision = [...trained.keys()].some((name) => name.startsWith('visual.'));
-  return work + (trainsVision ? 4 : 1) * visionForward(shapes, shape);
+/** What operations depend on, counted once. */
+export interface WorkCounter {
+  /** of forward and backward pass of a micro-batch */
+  training(shape: BatchShape, checkpointing: Checkpointing): number;
+  /** of a forward pass of prompts */
+  prefill(shape: BatchShape): number;
 }
 
-/** Operations of a forward pass of prompts. */
-export function prefillWork(shapes: PlannedShapes, shape: BatchShape): number {
-  const layers = Array.from({ length: shapes.model.text.numLayers }, (_, i) =>
-    layerForward(shapes.model, layerElements(shapes, i), shape),
-  );
-  return layers.reduce((sum, one) => sum + one, 0) + visionForward(shapes, shape);
+/** Makes what counts the operations of a model's passes. */
+export function countWork(shapes: PlannedShapes): WorkCounter {
+  const { model, parameters, trained } = shapes;
+  const { numLayers, vocabSize, hiddenSize } = model.text;
+  const stop = lowestTrained(shapes);
+  const layers = Array.from({ length: numLayers }, (_, i) => {
+    const weights = layerElements(shapes, i);
+    const learnt = countElements(trained, new RegExp(`^model\\.layers\\.${i}\\.`));
+    return { weights, isPassed: i < stop, trainsWeights: learnt > weights / 2 };
+  });
+  const head = parameters.has(HEAD) ? HEAD : EMBEDDING;
+  const ofPlace = (trained.has(head) ? 6 : 4) * vocabSize * hiddenSize;
+  const vision = countVision(shapes);
+  // The vision tower's blocks are always computed again.
+  const visionPasses = [...trained.keys()].some((name) => name.startsWith('visual.')) ? 4 : 1;
+  return {
+    training: (shape, checkpointing) =>
+      layers.reduce(
+        (sum, { weights, isPassed, trainsWeights }) =>
+          sum +
+          (isPassed
+            ? layerForward(model, weights, shape)
+            : layerTraining(model, weights, shape, { checkpointing, trainsWeights })),
+        shape.places * ofPlace + visionPasses * vision(shape),
+      ),
+    prefill: (shape) =>
+      layers.reduce((sum, { weights }) => sum + layerForward(model, weights, shape), vision(shape)),
+  };
 }
