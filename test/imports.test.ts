@@ -19,12 +19,13 @@ const ALLOWED: Record<string, readonly string[]> = {
   // What both stages of training share on top of data and training.
   stage: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train'],
   sft: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train', 'stage'],
-  cli: ['common', 'config', 'data', 'runtime', 'model', 'train', 'api', 'stage', 'sft'],
+  tapo: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train', 'stage'],
+  cli: ['common', 'config', 'data', 'runtime', 'model', 'train', 'api', 'stage', 'sft', 'tapo'],
 };
 /* Packages that only these folders know. */
 const ONLY_IN: Record<string, RegExp> = {
   koffi: /^runtime\/tensorflow\//,
-  '@tensorflow/tfjs': /^(runtime|ops|model|train|stage|sft|api|cli)\//,
+  '@tensorflow/tfjs': /^(runtime|ops|model|train|stage|sft|tapo|api|cli)\//,
   '@tensorflow/tfjs-node-gpu': /^runtime\/tensorflow\/tfjsNode\.ts$/,
   '@tensorflow/tfjs-backend-wasm': /^runtime\//,
   yargs: /^cli\//,
