@@ -4,6 +4,7 @@ import { cachedAttention, type CachedProducts } from '../ops/cachedAttention.ts'
 import { causalAttention } from '../ops/causalAttention.ts';
 import { rmsNorm } from '../ops/rmsNorm.ts';
 import { rotate, rotaryFrequencies } from '../ops/rotary.ts';
+import { sharedPromptAttention, type SharedPrompts } from '../ops/sharedPromptAttention.ts';
 import { swiglu } from '../ops/swiglu.ts';
 import type { Compute } from '../runtime/tensorflow/multiply.ts';
 import type { Variable } from '../runtime/variable.ts';
@@ -65,14 +66,29 @@ export function decoderLayer(
   return attended.add(project(gated, mlp.down_proj, compute));
 }
 
-/** A decoder layer over whole sequences. */
+/** Prompts that are followed by their responses in one row, on the device. */
+export interface SharedRow {
+  shape: SharedPrompts;
+  /** int32 `[F]`: tokens of each prompt */
+  lengths: tf.Tensor;
+}
+
+/**
+ * A decoder layer over whole sequences.
+ * @param shared where the responses of prompts share them: B is 1 then
+ */
 export function causalLayer(
   parameters: LayerParameters,
   x_BLH: tf.Tensor,
   rotary: Rotary,
   context: DecoderContext,
+  shared: SharedRow | undefined,
 ): tf.Tensor {
-  return decoderLayer(parameters, x_BLH, rotary, causalAttention, context);
+  const attend: Attend =
+    shared === undefined
+      ? causalAttention
+      : (q, k, v) => sharedPromptAttention(q, k, v, shared.lengths, shared.shape);
+  return decoderLayer(parameters, x_BLH, rotary, attend, context);
 }
 
 /** As `causalLayer`; returns the keys and values `[B, K, L, D]` too, for a cache. */

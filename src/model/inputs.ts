@@ -1,5 +1,6 @@
 import { DataError } from '../common/errors.ts';
 import type { ModelConfig } from '../config/model.ts';
+import type { SharedPrompts } from '../ops/sharedPromptAttention.ts';
 import { type GridThw, type Row, ropeIndex } from './positions.ts';
 
 /** What a model is asked about, as plain arrays: as transformers' processor makes it. */
@@ -166,12 +167,16 @@ export interface TextBatch {
   /** L */
   length: number;
   lengths: readonly number[];
+  /** place (of B L) of each sequence's first token */
+  starts: readonly number[];
   /** `[B, L]` */
   ids: Int32Array;
   /** `[3, B, L]`: time, row and column */
   positions: Int32Array;
   /** position of the token after the last, for each row */
   next: readonly number[];
+  /** where the rows are prompts whose responses follow in the same row of the batch (`layOutFamilies`) */
+  shared?: SharedPrompts;
 }
 
 /**
@@ -195,7 +200,15 @@ export function layOutText(
     });
     return next;
   });
-  return { rows: count, length, lengths: rows.map((row) => row.ids.length), ids, positions, next };
+  return {
+    rows: count,
+    length,
+    lengths: rows.map((row) => row.ids.length),
+    starts: rows.map((_, b) => b * length),
+    ids,
+    positions,
+    next,
+  };
 }
 
 /** Rounds a length up: by less than 32 places up to 256, and by a quarter at most beyond. */

@@ -114,44 +114,39 @@ export function groupInputs({ patchRows, cos, sin, keyBias }: VisionGroup): Grou
 
 /**
  * A batch on the device.
- * @param owners for each row, the prompt (of those whose images were encoded) that its images belong to
+ * @param rows what stands in it: sequences, or the prompts that responses share
  */
 export function deviceInputs(
   model: Qwen25VL,
   rows: readonly Row[],
   batch: TextBatch,
   images: EncodedImages,
-  owners: readonly number[] = rows.map((_, b) => b),
 ): TextInputs {
-  const { ids, positions, rows: count, length } = batch;
+  const { ids, positions, rows: count, length, shared } = batch;
   return {
     ids: tf.tensor2d(ids, [count, length], 'int32'),
     positions: tf.tensor3d(positions, [3, count, length], 'int32'),
-    ...(images.features && { images: imageFeatures(model, rows, batch, images, images.features, owners) }),
+    ...(images.features && { images: imageFeatures(model, rows, batch, images, images.features) }),
+    ...(shared && { shared: { shape: shared, lengths: tf.tensor1d([...batch.lengths], 'int32') } }),
   };
 }
 
 function imageFeatures(
   { config }: Qwen25VL,
   rows: readonly Row[],
-  { length, rows: count }: TextBatch,
+  { ids, starts }: TextBatch,
   images: EncodedImages,
   features: tf.Tensor,
-  owners: readonly number[],
 ): ImageFeatures {
-  const source = Int32Array.from({ length: count * length }, (_, i) => i);
-  // The first image of each prompt; rows of one prompt have the same images.
-  const firsts = new Map<number, number>();
+  const places = ids.length;
+  const source = Int32Array.from({ length: places }, (_, i) => i);
   let next = 0;
-  rows.forEach(({ ids, grids }, b) => {
-    const owner = owners[b] as number;
-    const first = firsts.get(owner) ?? next;
-    if (!firsts.has(owner)) next += grids.length;
-    firsts.set(owner, first);
-    const places = grids.flatMap((_, i) => [...(images.rows[first + i] as Int32Array)]);
+  rows.forEach(({ ids: row, grids }, b) => {
+    const taken = grids.flatMap(() => [...(images.rows[next++] as Int32Array)]);
+    const start = starts[b] as number;
     let used = 0;
-    ids.forEach((id, at) => {
-      if (id === config.imageTokenId) source[b * length + at] = count * length + (places[used++] as number);
+    row.forEach((id, at) => {
+      if (id === config.imageTokenId) source[start + at] = places + (taken[used++] as number);
     });
   });
   return { features, source: tf.tensor1d(source, 'int32') };

@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import { ConfigError, DataError } from '../common/errors.ts';
-import { assertTokens, layOutText, type ModelInputs, rowsOf } from './inputs.ts';
+import { type Family, layOutFamilies, placesOfFamilies } from './families.ts';
+import { assertTokens, layOutText, type ModelInputs, rowsOf, type TextBatch } from './inputs.ts';
 import type { Row } from './positions.ts';
-import { deviceInputs, encodeImages, type Qwen25VL } from './qwen25vl.ts';
+import { deviceInputs, encodeImages, type ImageInputs, type Qwen25VL } from './qwen25vl.ts';
 
 /** Of each token of each response. */
 export interface ResponseScores {
@@ -18,10 +19,10 @@ export interface ScoredPlaces {
 }
 
 /**
- * Log-probability, at a temperature, and entropy of given responses, without gradient.
+ * Log-probability, at a temperature, and entropy of given responses, without gradient. What the responses of a prompt
+ * share is computed once.
  *
- * @param responses of the first prompt, then of the second, and so on: as many for each. They share its images'
- *   encoding. A response may be empty
+ * @param responses of the first prompt, then of the second, and so on: as many for each. A response may be empty
  * @throws DataError if inputs and responses do not fit one another, or a response holds an image token or one outside of
  *   the vocabulary
  * @throws ConfigError if the temperature is not a number above 0
@@ -36,31 +37,67 @@ export async function score(
     throw new ConfigError(`score: temperature is ${temperature}; a number above 0 was expected.`);
   }
   const prompts = rowsOf(inputs, model.config);
-  const owners = ownersOf(prompts.length, responses.length);
-  const rows = responses.map((response, i): Row => {
+  const each = responsesOfEach(prompts.length, responses.length);
+  responses.forEach((response, i) => {
     assertText(response, i, model);
-    const prompt = prompts[owners[i] as number] as Row;
-    return { ids: [...prompt.ids, ...response], grids: prompt.grids };
   });
+  if (each > 1) {
+    const families = prompts.map((prompt, i) => ({
+      prompt,
+      responses: responses.slice(i * each, (i + 1) * each),
+    }));
+    return scoreFamilies(model, inputs, families, temperature);
+  }
+  // A single response goes on its prompt's row, where attention is one causal product.
+  const rows = prompts.map(({ ids, grids }, i): Row => ({ ids: [...ids, ...(responses[i] ?? [])], grids }));
   const batch = layOutText(rows, model.config);
-  const places = padPlaces(
-    placesOf(
-      rows.map(({ ids }, i) => ({ from: ids.length - (responses[i] as number[]).length, ids })),
-      batch.length,
-    ),
-    batch.rows * batch.length,
+  const places = placesOf(
+    rows.map(({ ids }, i) => ({ from: ids.length - (responses[i] as number[]).length, ids })),
+    batch.length,
   );
+  return scorePlaces(model, inputs, { rows, batch, places }, responses, temperature);
+}
+
+/**
+ * As `score`, of prompts with any number of responses each, in order; any token may be in them.
+ * @param inputs the images of the prompts
+ * @throws DataError if the image tokens of a prompt do not fit its grids
+ */
+export function scoreFamilies(
+  model: Qwen25VL,
+  inputs: ImageInputs,
+  families: readonly Family[],
+  temperature: number,
+): Promise<ResponseScores> {
+  const batch = layOutFamilies(families, model.config);
+  const laidOut = {
+    rows: families.map(({ prompt }) => prompt),
+    batch,
+    places: placesOfFamilies(families, batch),
+  };
+  const responses = families.flatMap((family) => family.responses);
+  return scorePlaces(model, inputs, laidOut, responses, temperature);
+}
+
+async function scorePlaces(
+  model: Qwen25VL,
+  inputs: ImageInputs,
+  { rows, batch, places }: { rows: readonly Row[]; batch: TextBatch; places: ScoredPlaces },
+  responses: readonly (readonly number[])[],
+  temperature: number,
+): Promise<ResponseScores> {
   if (places.targets.length === 0) {
     const none = responses.map(() => new Float32Array(0));
     return { logProbs: none, entropies: none };
   }
+  const padded = padPlaces(places, batch.ids.length);
   using images = encodeImages(model, inputs);
   const scores = tf.tidy(() => {
     const scores = model.text.score(
-      deviceInputs(model, rows, batch, images, owners),
+      deviceInputs(model, rows, batch, images),
       model.text.tables(Math.max(...batch.next)),
-      tf.tensor1d(places.rows, 'int32'),
-      tf.tensor1d(places.targets, 'int32'),
+      tf.tensor1d(padded.rows, 'int32'),
+      tf.tensor1d(padded.targets, 'int32'),
       temperature,
     );
     return [scores.logProbs, scores.entropies];
@@ -83,11 +120,9 @@ function assertText(response: readonly number[], i: number, { config }: Qwen25VL
   );
 }
 
-function ownersOf(prompts: number, responses: number): number[] {
+function responsesOfEach(prompts: number, responses: number): number {
   const each = responses / prompts;
-  if (Number.isInteger(each) && each > 0) {
-    return Array.from({ length: responses }, (_, i) => Math.floor(i / each));
-  }
+  if (Number.isInteger(each) && each > 0) return each;
   throw new DataError(
     `${responses} responses were given for ${prompts} prompts. Give as many for each prompt, those of a prompt in a row.`,
   );

@@ -13,6 +13,7 @@ import {
   type Rotary,
   rotaryAt,
   rotaryTables,
+  type SharedRow,
 } from './decoder.ts';
 import { type CompiledFunctions, type FlatParameters, flatPart, withAdapters } from './functions.ts';
 import type { Weight } from './project.ts';
@@ -25,6 +26,8 @@ export interface TextInputs {
   positions: tf.Tensor;
   /** what the image tokens are replaced by; none without images */
   images?: ImageFeatures;
+  /** where the responses of prompts share them: B is 1 then */
+  shared?: SharedRow;
 }
 
 /** The merger's output, and where it goes. */
@@ -74,8 +77,10 @@ export function createTextModel(
   const rotary = compiled('rotaryAt', (tables: Rotary, positions_3BL: tf.Tensor) =>
     rotaryAt(tables, positions_3BL, text),
   );
-  const layer = compiled('causalLayer', (flat: FlatParameters, x_BLH: tf.Tensor, at: Rotary) =>
-    causalLayer(tree(flat), x_BLH, at, context),
+  const layer = compiled(
+    'causalLayer',
+    (flat: FlatParameters, x_BLH: tf.Tensor, at: Rotary, shared: SharedRow | undefined) =>
+      causalLayer(tree(flat), x_BLH, at, context, shared),
   );
   const layerForCache = compiled('prefillLayer', (flat: FlatParameters, x_BLH: tf.Tensor, at: Rotary) =>
     prefillLayer(tree(flat), x_BLH, at, context),
@@ -100,7 +105,7 @@ export function createTextModel(
   const hidden = whole('hidden', (inputs: TextInputs, tables: Rotary): tf.Tensor => {
     let x_BLH = embed(embedding, inputs);
     const at = rotary(tables, inputs.positions);
-    for (const flat of layers) x_BLH = replace(x_BLH, layer(flat, x_BLH, at));
+    for (const flat of layers) x_BLH = replace(x_BLH, layer(flat, x_BLH, at, inputs.shared));
     tf.dispose([at.cos, at.sin]);
     return x_BLH;
   });
@@ -120,6 +125,29 @@ export function createTextModel(
     return { logits: logits_RV, caches };
   });
 
+  /* LogProbs of the tokens `targets_R` that follow the places `rows_R` of hidden states, in chunks. */
+  const scorePlaces = (
+    x_BLH: tf.Tensor,
+    rows_R: tf.Tensor,
+    targets_R: tf.Tensor,
+    temperature: number,
+  ): LogProbs => {
+    const scores = chunksOf(rows_R.size, text.vocabSize).map(([begin, size]) =>
+      tf.tidy(
+        () =>
+          scoreChunk(
+            select(x_BLH, rows_R.slice(begin, size)),
+            targets_R.slice(begin, size),
+            temperature,
+          ) as unknown as tf.TensorContainer,
+      ),
+    ) as unknown as LogProbs[];
+    const join = (part: keyof LogProbs): tf.Tensor => tf.concat(scores.map((one) => one[part]));
+    const joined = { logProbs: join('logProbs'), entropies: join('entropies') };
+    for (const one of scores) tf.dispose([one.logProbs, one.entropies]);
+    return joined;
+  };
+
   /* LogProbs of the tokens `targets_R` that follow the places `rows_R`. */
   const score = whole(
     'score',
@@ -131,21 +159,9 @@ export function createTextModel(
       temperature: number,
     ): LogProbs => {
       const x_BLH = hidden(inputs, tables);
-      const scores = chunksOf(rows_R.size, text.vocabSize).map(([begin, size]) =>
-        tf.tidy(
-          () =>
-            scoreChunk(
-              select(x_BLH, rows_R.slice(begin, size)),
-              targets_R.slice(begin, size),
-              temperature,
-            ) as unknown as tf.TensorContainer,
-        ),
-      ) as unknown as LogProbs[];
+      const scores = scorePlaces(x_BLH, rows_R, targets_R, temperature);
       x_BLH.dispose();
-      const join = (part: keyof LogProbs): tf.Tensor => tf.concat(scores.map((one) => one[part]));
-      const joined = { logProbs: join('logProbs'), entropies: join('entropies') };
-      for (const one of scores) tf.dispose([one.logProbs, one.entropies]);
-      return joined;
+      return scores;
     },
     { xla: true },
   );
@@ -168,6 +184,7 @@ export function createTextModel(
     hidden,
     prefill,
     score,
+    scorePlaces,
     tables: tables.atLeast,
     [Symbol.dispose]: (): void => {
       tables.dispose();

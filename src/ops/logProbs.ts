@@ -30,15 +30,16 @@ export function logProbs(logits: tf.Tensor, targets: tf.Tensor): LogProbs {
  *
  * @param logits `[R, V]`
  * @param targets int32 `[R]`
- * @param coefficients `[R]`
+ * @param coefficientsOf makes the weights `[R]`, of the log-probabilities `[R]` where it needs them
  */
 export function logProbsVjp(
   logits: tf.Tensor,
   targets: tf.Tensor,
-  coefficients: tf.Tensor,
+  coefficientsOf: (logProbs: tf.Tensor) => tf.Tensor,
 ): LogProbs & { dLogits: tf.Tensor } {
   return tf.tidy(() => {
     const { logProbs, entropies, weights_RV, sums_R1 } = score(logits, targets);
+    const coefficients = coefficientsOf(logProbs);
     const rest_RV = weights_RV.mul(coefficients.neg().expandDims(1).div(sums_R1));
     // One value a row is put in: cheaper than a one-hot over the vocabulary. expm1 is exact where p is close to 1.
     const places_R2 = tf.stack([tf.range(0, targets.size, 1, 'int32'), targets], 1);

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import type { ModelConfig, TextConfig } from '../config/model.ts';
+import { layOutText } from '../model/inputs.ts';
 import { expectedTensors } from '../model/names.ts';
 import { createQwen25VL } from '../model/qwen25vl.ts';
 import { uniform } from '../runtime/random.ts';
@@ -54,16 +55,19 @@ export async function measureTraining(
   const trainable = new Set([...parameters.keys()].filter((name) => name.startsWith('model.layers.')));
   const tokens = Math.min(length, TOKENS);
   const rows = Math.max(1, Math.floor(TOKENS / tokens));
+  const sequences = Array.from({ length: rows }, () => ({
+    ids: Array.from({ length: tokens }, () => 1),
+    grids: [],
+  }));
+  const coefficients = tf.tensor1d([1]);
   const once = async (): Promise<number> => {
     const started = performance.now();
     const { gradients } = await vjp({
       inputs: { pixelValues: null, imageGridThw: [] },
-      rows: Array.from({ length: rows }, () => ({
-        ids: Array.from({ length: tokens }, () => 1),
-        grids: [],
-      })),
+      rows: sequences,
+      batch: layOutText(sequences, model),
       places: { rows: Int32Array.of(0), targets: Int32Array.of(1) },
-      coefficients: Float32Array.of(1),
+      data: { coefficients },
       temperature: 1,
       trainable,
     });
@@ -82,6 +86,7 @@ export async function measureTraining(
     const work = layerTraining(model, elements, shape, { checkpointing, trainsWeights: true });
     return { flops: work / seconds, bytesPerSecond };
   } finally {
+    coefficients.dispose();
     for (const variable of parameters.values()) variable.dispose();
   }
 }

@@ -1,7 +1,8 @@
+import * as tf from '@tensorflow/tfjs';
 import { ConfigError, DataError } from '../common/errors.ts';
-import { type ModelInputs, roundLength, rowsOf } from '../model/inputs.ts';
+import { layOutText, type ModelInputs, rowsOf } from '../model/inputs.ts';
 import type { Qwen25VL } from '../model/qwen25vl.ts';
-import type { ScoredPlaces } from '../model/score.ts';
+import { padPlaces, type ScoredPlaces } from '../model/score.ts';
 import type { Gradients, Vjp } from './vjp.ts';
 
 /** Inputs with the token that is to be predicted at each place, -100 where none is. */
@@ -39,18 +40,23 @@ export async function supervise(
   weightOf: (tokens: number) => number,
 ): Promise<Supervised> {
   const rows = rowsOf(inputs, model.config);
-  const length = roundLength(Math.max(...rows.map(({ ids }) => ids.length)));
-  const places = labelledPlaces(inputs, length);
-  const tokens = places.rows.length;
+  const batch = layOutText(rows, model.config);
+  const labelled = labelledPlaces(inputs, batch.length);
+  const tokens = labelled.rows.length;
+  const places = padPlaces(labelled, batch.ids.length);
+  const weights = new Float32Array(places.rows.length).fill(-weightOf(tokens), 0, tokens);
+  const coefficients = tf.tensor1d(weights);
   const { logProbs, gradients } = await vjp({
     inputs,
     rows,
+    batch,
     places,
-    coefficients: new Float32Array(tokens).fill(-weightOf(tokens)),
+    data: { coefficients },
     temperature: 1,
     trainable,
   });
-  return { loss: -logProbs.reduce((sum, x) => sum + x, 0), tokens, gradients };
+  coefficients.dispose();
+  return { loss: -logProbs.subarray(0, tokens).reduce((sum, x) => sum + x, 0), tokens, gradients };
 }
 
 /**

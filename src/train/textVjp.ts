@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import { causalLayer, type Rotary, rotaryAt } from '../model/decoder.ts';
+import { causalLayer, type Rotary, rotaryAt, type SharedRow } from '../model/decoder.ts';
 import { type FlatParameters, flatPart } from '../model/functions.ts';
 import { multiply, valueOf, type Weight } from '../model/project.ts';
 import type { Qwen25VL } from '../model/qwen25vl.ts';
@@ -9,7 +9,7 @@ import { rmsNorm } from '../ops/rmsNorm.ts';
 import { linearVjp } from '../runtime/linear.ts';
 import type { Compute } from '../runtime/tensorflow/multiply.ts';
 import { Variable } from '../runtime/variable.ts';
-import type { Checkpointing, Gradients } from './vjp.ts';
+import type { Checkpointing, CoefficientData, CoefficientsOf, Gradients } from './vjp.ts';
 
 /** What the decoder is differentiated at. */
 export interface TextVjpInputs extends TextInputs {
@@ -18,8 +18,8 @@ export interface TextVjpInputs extends TextInputs {
   rows: tf.Tensor;
   /** int32 `[R]` */
   targets: tf.Tensor;
-  /** `[R]` */
-  coefficients: tf.Tensor;
+  /** what the coefficients are made of */
+  data: CoefficientData;
   temperature: number;
   trainable: ReadonlySet<string>;
   /** whether the gradient with respect to the images' features is wanted */
@@ -41,8 +41,12 @@ const NORM = 'model.norm.weight';
 const HEAD = 'lm_head.weight';
 
 /** Makes the decoder's vector-Jacobian product, with or without checkpoints. */
-export function createTextVjp(model: Qwen25VL, checkpointing: Checkpointing): TextVjp {
-  return checkpointing === 'none' ? createWhole(model) : createBlocks(model);
+export function createTextVjp(
+  model: Qwen25VL,
+  checkpointing: Checkpointing,
+  coefficientsOf: CoefficientsOf | undefined,
+): TextVjp {
+  return checkpointing === 'none' ? createWhole(model, coefficientsOf) : createBlocks(model, coefficientsOf);
 }
 
 /** Parameters with some of them replaced by tensors, by which is differentiated. */
@@ -55,8 +59,13 @@ function withLeaves(
   return new Map([...parameters, ...leafOf]);
 }
 
+const given: CoefficientsOf = (_, { coefficients }) => coefficients as tf.Tensor;
+
 /* The whole decoder as one function. */
-function createWhole({ config, text, parameters, functions }: Qwen25VL): TextVjp {
+function createWhole(
+  { config, text, parameters, functions }: Qwen25VL,
+  coefficientsOf: CoefficientsOf = given,
+): TextVjp {
   const run = functions.compiled(
     'vjp',
     (
@@ -65,7 +74,7 @@ function createWhole({ config, text, parameters, functions }: Qwen25VL): TextVjp
       names: readonly string[],
       trainsVision: boolean,
     ) => {
-      const { images, rows, targets, coefficients, temperature } = inputs;
+      const { images, rows, targets, data, temperature } = inputs;
       const leaves = names.map((name) => (parameters.get(name) as Variable).read());
       const forward = (...args: tf.Tensor[]): tf.Tensor => {
         const weights = withLeaves(parameters, names, args);
@@ -75,12 +84,13 @@ function createWhole({ config, text, parameters, functions }: Qwen25VL): TextVjp
         const rotary = rotaryAt(tables, inputs.positions, config.text);
         for (let i = 0; i < config.text.numLayers; i++) {
           const flat = flatPart(weights, `model.layers.${i}.`);
-          x_BLH = causalLayer(text.tree(flat), x_BLH, rotary, text.context);
+          x_BLH = causalLayer(text.tree(flat), x_BLH, rotary, text.context, inputs.shared);
         }
         const picked_RH = x_BLH.reshape([-1, config.text.hiddenSize]).gather(rows);
         const normed_RH = rmsNorm(picked_RH, valueOf(weights.get(NORM) as Weight), config.text.rmsNormEps);
         const head = (weights.get(HEAD) ?? weights.get(EMBEDDING)) as Weight;
-        return scoredHead(normed_RH, head, targets, coefficients, temperature, text.context.compute);
+        const ofLogProbs = (logProbs: tf.Tensor): tf.Tensor => coefficientsOf(logProbs, data);
+        return scoredHead(normed_RH, head, targets, ofLogProbs, temperature, text.context.compute);
       };
       const args = trainsVision && images ? [...leaves, images.features] : leaves;
       const { value, grads } = tf.valueAndGrads(forward)(args, tf.onesLike(targets).toFloat().tile([2]));
@@ -106,10 +116,11 @@ function createWhole({ config, text, parameters, functions }: Qwen25VL): TextVjp
   };
 }
 
-const textOnly = ({ ids, positions, images }: TextInputs): TextInputs => ({
+const textOnly = ({ ids, positions, images, shared }: TextInputs): TextInputs => ({
   ids,
   positions,
   ...(images && { images }),
+  ...(shared && { shared }),
 });
 
 const splitScores = (value: tf.Tensor): { logProbs: tf.Tensor; entropies: tf.Tensor } => {
@@ -118,14 +129,14 @@ const splitScores = (value: tf.Tensor): { logProbs: tf.Tensor; entropies: tf.Ten
 };
 
 /*
- * Log-probabilities, then entropies, [2 R]; its gradient is that of sum(coefficients * logProbs), whatever comes from
+ * Log-probabilities, then entropies, [2 R]; its gradient is that of sum(coefficients logProbs), whatever comes from
  * above: it is computed together with the value, so that no logits have to be kept.
  */
 function scoredHead(
   x_RH: tf.Tensor,
   head: Weight,
   targets: tf.Tensor,
-  coefficients: tf.Tensor,
+  coefficientsOf: (logProbs: tf.Tensor) => tf.Tensor,
   temperature: number,
   compute: Compute,
 ): tf.Tensor {
@@ -134,7 +145,7 @@ function scoredHead(
     const save = args.at(-1) as tf.GradSaveFunc;
     const [h_RH, weight = head] = args.slice(0, -1) as [tf.Tensor, tf.Tensor?];
     const logits_RV = multiply(h_RH, weight, compute).div(temperature);
-    const { logProbs, entropies, dLogits } = logProbsVjp(logits_RV, targets, coefficients);
+    const { logProbs, entropies, dLogits } = logProbsVjp(logits_RV, targets, coefficientsOf);
     const d_RV = temperature === 1 ? dLogits : dLogits.div(temperature);
     save(
       weight instanceof Variable
@@ -151,18 +162,25 @@ function scoredHead(
 }
 
 /* Layer by layer: one layer's intermediate values live at a time. */
-function createBlocks(model: Qwen25VL): TextVjp {
+function createBlocks(model: Qwen25VL, coefficientsOf: CoefficientsOf | undefined): TextVjp {
   const { config, text, parameters, functions } = model;
   const layerVjp = functions.compiled(
     'layerVjp',
-    (flat: FlatParameters, names: readonly string[], x_BLH: tf.Tensor, rotary: Rotary, dy_BLH: tf.Tensor) => {
+    (
+      flat: FlatParameters,
+      names: readonly string[],
+      x_BLH: tf.Tensor,
+      rotary: Rotary,
+      shared: SharedRow | undefined,
+      dy_BLH: tf.Tensor,
+    ) => {
       const leaves = names.map((name) => (flat[name] as Variable).read());
       const layer = (x: tf.Tensor, ...args: tf.Tensor[]): tf.Tensor => {
         const weights = {
           ...flat,
           ...Object.fromEntries(names.map((name, i) => [name, args[i] as tf.Tensor])),
         };
-        return causalLayer(text.tree(weights), x, rotary, text.context);
+        return causalLayer(text.tree(weights), x, rotary, text.context, shared);
       };
       const [dx, ...grads] = tf.grads(layer)([x_BLH, ...leaves], dy_BLH) as [tf.Tensor, ...tf.Tensor[]];
       return { dx, grads };
@@ -183,7 +201,7 @@ function createBlocks(model: Qwen25VL): TextVjp {
         const norm = trainsNorm ? (args[0] as tf.Tensor) : text.norm.read();
         const head = trainsHead ? (args.at(-1) as tf.Tensor) : text.head;
         const normed_RH = rmsNorm(x, norm, config.text.rmsNormEps);
-        return scoredHead(normed_RH, head, targets, coefficients, temperature, text.context.compute);
+        return scoredHead(normed_RH, head, targets, () => coefficients, temperature, text.context.compute);
       };
       const { value, grads } = tf.valueAndGrads(score)(
         [x_RH, ...leaves],
@@ -214,7 +232,9 @@ function createBlocks(model: Qwen25VL): TextVjp {
     },
   );
 
-  return ({ tables, rows, targets, coefficients, temperature, trainable, trainsVision, ...rest }) => {
+  const coefficientsFrom = coefficientsOf && functions.compiled('coefficients', coefficientsOf);
+
+  return ({ tables, rows, targets, data, temperature, trainable, trainsVision, ...rest }) => {
     const inputs = textOnly(rest);
     const gradients: Gradients = new Map();
     const add = (name: string, gradient: tf.Tensor): void => {
@@ -238,13 +258,17 @@ function createBlocks(model: Qwen25VL): TextVjp {
     const kept: tf.Tensor[] = [];
     let x_BLH = text.embed(text.embedding, inputs);
     text.layers.forEach((flat, i) => {
-      const y_BLH = text.layer(flat, x_BLH, rotary);
+      const y_BLH = text.layer(flat, x_BLH, rotary, inputs.shared);
       if (i >= stop) kept[i] = x_BLH;
       else x_BLH.dispose();
       x_BLH = y_BLH;
     });
 
     const [batch, length] = x_BLH.shape as [number, number];
+    const coefficients =
+      coefficientsFrom === undefined
+        ? given(rows, data).clone()
+        : tf.tidy(() => coefficientsFrom(text.scorePlaces(x_BLH, rows, targets, temperature).logProbs, data));
     const parts = chunksOf(rows.size, config.text.vocabSize).map(([begin, size]) => {
       const x_RH = tf.tidy(() => text.select(x_BLH, rows.slice(begin, size)));
       const targets_R = targets.slice(begin, size);
@@ -262,7 +286,7 @@ function createBlocks(model: Qwen25VL): TextVjp {
       if (trainsHead) add(headName, grads.at(-1) as tf.Tensor);
       return { logProbs, entropies, dx: grads[0] as tf.Tensor };
     });
-    x_BLH.dispose();
+    tf.dispose([x_BLH, coefficients]);
     const join = (part: 'logProbs' | 'entropies' | 'dx'): tf.Tensor => {
       const joined = tf.concat(parts.map((one) => one[part]));
       tf.dispose(parts.map((one) => one[part]));
@@ -280,6 +304,7 @@ function createBlocks(model: Qwen25VL): TextVjp {
         names,
         kept[i] as tf.Tensor,
         rotary,
+        inputs.shared,
         dx_BLH,
       );
       tf.dispose([dx_BLH, kept[i]]);

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Row } from '../model/positions.ts';
-import { layOutText, type TextBatch } from '../model/inputs.ts';
+import type { TextBatch } from '../model/inputs.ts';
 import {
   deviceInputs,
   encodeImages,
@@ -8,7 +8,7 @@ import {
   type ImageInputs,
   type Qwen25VL,
 } from '../model/qwen25vl.ts';
-import { padPlaces, type ScoredPlaces } from '../model/score.ts';
+import type { ScoredPlaces } from '../model/score.ts';
 import { createTextVjp, type TextVjp } from './textVjp.ts';
 import { createVisionVjp, type TracedImages } from './visionVjp.ts';
 
@@ -19,15 +19,27 @@ export type Gradients = Map<string, tf.Tensor>;
 export interface VjpRequest {
   /** the images of the rows */
   inputs: ImageInputs;
+  /** the sequences of the batch, or the prompts of families */
   rows: readonly Row[];
-  /** the tokens whose log-probabilities count */
+  batch: TextBatch;
+  /** R tokens whose log-probabilities count: by `padPlaces`, so that few shapes are compiled */
   places: ScoredPlaces;
-  /** of each of them: the gradient is that of `sum(coefficients * logProbs)` */
-  coefficients: Float32Array;
+  /** what the coefficients are made of: `coefficients` itself, `[R]`, unless the vjp makes them */
+  data: CoefficientData;
   temperature: number;
   /** released names of the parameters to differentiate by; all others cost no gradient memory */
   trainable: ReadonlySet<string>;
 }
+
+/** Tensors by name; they stay the caller's. */
+export type CoefficientData = Readonly<Record<string, tf.Tensor>>;
+
+/**
+ * Makes the coefficients `[R]` of log-probabilities `[R]`, where a loss is no sum of them with given weights: the
+ * gradient is that of `sum(coefficients logProbs)`, the coefficients taken as constants. Traced; no gradient goes
+ * through it.
+ */
+export type CoefficientsOf = (logProbs: tf.Tensor, data: CoefficientData) => tf.Tensor;
 
 /** What a backward pass gives; the log-probabilities `[R]` are a by-product. */
 export interface VjpResult {
@@ -54,32 +66,33 @@ const isSmall = ({ functions, config }: Qwen25VL): boolean =>
 /**
  * Makes the vector-Jacobian product of a model with respect to its parameters (design: explicit, block by block).
  * @param checkpointing default: none where model and vocabulary are small
+ * @param coefficientsOf default: they are given
  */
 export function createVjp(
   model: Qwen25VL,
-  { checkpointing = isSmall(model) ? 'none' : 'blocks' }: { checkpointing?: Checkpointing } = {},
+  {
+    checkpointing = isSmall(model) ? 'none' : 'blocks',
+    coefficientsOf,
+  }: { checkpointing?: Checkpointing; coefficientsOf?: CoefficientsOf } = {},
 ): Vjp {
-  const text: TextVjp = createTextVjp(model, checkpointing);
+  const text: TextVjp = createTextVjp(model, checkpointing, coefficientsOf);
   const vision = createVisionVjp(model);
-  return async ({ inputs, rows, places, coefficients, temperature, trainable }) => {
-    const batch: TextBatch = layOutText(rows, model.config);
+  return async ({ inputs, rows, batch, places, data, temperature, trainable }) => {
     const trainsVision = [...trainable].some((name) => name.startsWith('visual.'));
     const traced: TracedImages | undefined = trainsVision ? vision.forward(inputs) : undefined;
     const images: EncodedImages = traced ?? encodeImages(model, inputs);
     try {
-      const padded = padPlaces(places, batch.rows * batch.length);
-      const weights = new Float32Array(padded.rows.length);
-      weights.set(coefficients);
       const device = {
         ...deviceInputs(model, rows, batch, images),
-        rows: tf.tensor1d(padded.rows, 'int32'),
-        targets: tf.tensor1d(padded.targets, 'int32'),
-        coefficients: tf.tensor1d(weights),
+        rows: tf.tensor1d(places.rows, 'int32'),
+        targets: tf.tensor1d(places.targets, 'int32'),
+        data,
       };
       const tables = model.text.tables(Math.max(...batch.next));
       const result = text({ ...device, tables, temperature, trainable, trainsVision });
-      tf.dispose([device.ids, device.positions, device.rows, device.targets, device.coefficients]);
-      if (device.images !== undefined) device.images.source.dispose();
+      tf.dispose([device.ids, device.positions, device.rows, device.targets]);
+      device.images?.source.dispose();
+      device.shared?.lengths.dispose();
       const gradients: Gradients = result.gradients;
       if (traced !== undefined && result.dFeatures !== undefined) {
         for (const [name, gradient] of vision.backward(traced, result.dFeatures, trainable)) {
@@ -91,8 +104,7 @@ export function createVjp(
         result.scores.entropies.data<'float32'>(),
       ]);
       tf.dispose([result.scores.logProbs, result.scores.entropies]);
-      const count = places.rows.length;
-      return { logProbs: logProbs.subarray(0, count), entropies: entropies.subarray(0, count), gradients };
+      return { logProbs, entropies, gradients };
     } finally {
       images[Symbol.dispose]();
     }
