@@ -9,6 +9,7 @@ import { Interrupted } from './interrupt.ts';
 import { planCommand } from './plan.ts';
 import { setupCommand } from './setup.ts';
 import { sftCommand } from './sft.ts';
+import { tapoCommand } from './tapo.ts';
 
 const FAILED = 1;
 const WRONG_USAGE = 2;
@@ -29,6 +30,7 @@ export async function main(args: string[]): Promise<void> {
     .command(dataCommand)
     .command(planCommand)
     .command(sftCommand)
+    .command(tapoCommand)
     .demandCommand(1, 'Name a command.')
     .strict()
     .version(FINER1_VERSION)

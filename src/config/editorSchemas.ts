@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { sftSchema } from './sft.ts';
+import { tapoSchema } from './tapo.ts';
 
 /* Settings whose values may be missing in a file: another one that it extends can have them. */
 const EXTENDS = {
@@ -10,7 +11,7 @@ const EXTENDS = {
 
 /** The JSON Schemas of all configs, by name, as editors read them. */
 export function editorSchemas(): Record<string, unknown> {
-  return { sft: forEditors(sftSchema) };
+  return { sft: forEditors(sftSchema), tapo: forEditors(tapoSchema) };
 }
 
 function forEditors(schema: z.ZodObject): unknown {

@@ -33,8 +33,25 @@ export const runFields = {
   }).shape,
 };
 
-/** Sizes of pictures. */
-export const pictureFields = loadSchema.pick({ pictures: true, minPixels: true, maxPixels: true }).shape;
+/** Rows, and how their pictures are read. */
+export const dataFields = {
+  train: z
+    .array(pathField('a file or folder of rows'))
+    .min(1)
+    .describe('files or folders of rows to train on'),
+  validation: z
+    .array(pathField('a file or folder of rows'))
+    .min(1)
+    .optional()
+    .describe('the same to validate with'),
+  ...loadSchema.pick({ pictures: true, minPixels: true, maxPixels: true }).shape,
+  preSize: z
+    .enum(['none', 'sft', 'tapo'])
+    .default('none')
+    .describe(
+      'how pictures are sized before the processor sizes them; sft: at most 768 x 768 pixels, as stage 1 was released; tapo: as stage 2',
+    ),
+};
 
 /** Which parameters are trained. */
 export const trainableFields = {
@@ -114,6 +131,52 @@ export const progressFields = {
     .default(10)
     .describe('the run ends after so many steps in a row whose loss or gradient was not finite'),
 };
+
+/** When and on what a training is validated. */
+export const validationSchema = z.strictObject({
+  everySteps: z.int().positive().describe('steps from one validation to the next'),
+  rows: z.int().positive().default(64).describe('of the validation data that are used'),
+  maxNewTokens: z.int().positive().default(2048).describe('tokens of a generated answer at most'),
+});
+
+/** Settings of both stages that have to fit one another. */
+export interface RelatedSettings {
+  epochs?: number | undefined;
+  steps?: number | undefined;
+  dtype: string;
+  optimiser: { kahan: boolean };
+  data: { validation?: string[] | undefined; minPixels?: number | undefined; maxPixels?: number | undefined };
+  validation?: object | undefined;
+}
+
+/** What only shows in two settings together, in both stages. */
+export function assertTraining(
+  config: RelatedSettings,
+  problem: (path: string[], message: string) => void,
+): void {
+  const { data } = config;
+  if (config.epochs !== undefined && config.steps !== undefined) {
+    problem(['steps'], 'epochs and steps are both given; give one (`epochs: null` takes the other away).');
+  }
+  if (config.epochs === undefined && config.steps === undefined) {
+    problem([], 'neither epochs nor steps is given; give one.');
+  }
+  if (config.optimiser.kahan && config.dtype === 'float32') {
+    problem(
+      ['optimiser', 'kahan'],
+      'it is for bfloat16 weights, but dtype is float32; change one of the two.',
+    );
+  }
+  if (config.validation !== undefined && data.validation === undefined) {
+    problem(['validation'], 'there are no rows to validate with; give data.validation too.');
+  }
+  if (data.minPixels !== undefined && data.maxPixels !== undefined && data.minPixels > data.maxPixels) {
+    problem(
+      ['data', 'minPixels'],
+      `${data.minPixels} is more than maxPixels, ${data.maxPixels}; give at most that.`,
+    );
+  }
+}
 
 /* Zod's own message would hide what is wrong with the expression. */
 function assertRegExp(text: string, context: z.RefinementCtx): void {

@@ -11,16 +11,30 @@ import type { TrainedModel } from './trainedModel.ts';
 const stateSchema = z.object({
   /** steps that are done, those that were skipped included */
   step: z.int().min(0),
-  /** steps that the optimiser applied */
+  /** updates that the optimiser applied */
   updates: z.int().min(0),
   /** steps in a row, up to here, that were skipped */
   badSteps: z.int().min(0),
   skippedSteps: z.int().min(0),
   best: z.object({ step: z.int(), accuracy: z.number() }).optional(),
+  /** of stage 2 */
+  tapo: z
+    .object({
+      /** prompts that were drawn so far: where the next ones begin */
+      drawn: z.int().min(0),
+      /** mean length of the first step's responses */
+      firstLength: z.number().optional(),
+      /** steps in a row, up to here, in which an alarm would sound, by its name */
+      warnings: z.record(z.string(), z.int()),
+    })
+    .optional(),
 });
 
-/** Where a training is. The rows to come follow from the seed and the step. */
+/** Where a training is. The rows to come follow from the seed and from this. */
 export type TrainingState = z.infer<typeof stateSchema>;
+
+/** Where a training begins. */
+export const firstState = (): TrainingState => ({ step: 0, updates: 0, badSteps: 0, skippedSteps: 0 });
 
 /** What a checkpoint is written of. */
 export interface CheckpointContent {

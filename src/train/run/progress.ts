@@ -7,6 +7,8 @@ export interface StepReport {
   loss: number;
   /** tokens that were computed, padding left out */
   tokens: number;
+  /** what else the line says */
+  more?: string;
 }
 
 /** What a person who watches a training sees. */
@@ -88,7 +90,7 @@ export function startTrainingProgress(
 
 function describeStep(
   label: string,
-  { step, loss }: StepReport,
+  { step, loss, more }: StepReport,
   totalSteps: number,
   times: readonly { at: number; tokens: number }[],
 ): string {
@@ -98,6 +100,7 @@ function describeStep(
   const left = ((totalSteps - step) * seconds) / rest.length;
   return (
     `${label} ${String(step).padStart(String(totalSteps).length)}/${totalSteps} | loss ${loss.toFixed(4)} | ` +
+    (more === undefined ? '' : `${more} | `) +
     `${seconds > 0 ? Math.round(tokens / seconds) : 0} tokens/s | ${describeSeconds(left)} left`
   );
 }

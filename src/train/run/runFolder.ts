@@ -19,8 +19,8 @@ export type Metrics = Readonly<Record<string, number>> & {
 export interface GenerationRow {
   step: number;
   prompt: string;
-  /** paths */
-  images: readonly string[];
+  /** with the SHA-256 of what stands in each */
+  images: readonly { path?: string; sha256: string }[];
   response: string;
   /** rewards, advantage and what else there is to say */
   [more: string]: unknown;
