@@ -112,7 +112,11 @@ const alarmsSchema = z.strictObject({
   minFormat: share.default(0.5).describe('share of responses in the right form'),
   maxTruncated: share.default(0.5).describe('share of responses that were cut at maxNewTokens'),
   minLength: share.default(0.2).describe("mean length of responses, as a share of the first step's"),
-  minEntropy: z.number().min(0).default(0.005).describe("mean entropy of the policy's tokens, in nats"),
+  minEntropy: z
+    .number()
+    .min(0)
+    .default(0.005)
+    .describe("entropy of the policy, by the mean of its tokens' -log-probabilities, in nats"),
   maxEntropy: z.number().positive().default(4).describe('the same, from above'),
   afterSteps: z
     .int()

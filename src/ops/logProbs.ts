@@ -19,8 +19,9 @@ export interface LogProbs {
  */
 export function logProbs(logits: tf.Tensor, targets: tf.Tensor): LogProbs {
   return tf.tidy(() => {
-    const { logProbs, entropies } = score(logits, targets);
-    return { logProbs, entropies };
+    const { logProbs, weights_RV, shifted_RV, sums_R1 } = score(logits, targets);
+    const meanShifted_R = sumRows(weights_RV.mul(shifted_RV)).div(sums_R1.squeeze([1]));
+    return { logProbs, entropies: sums_R1.squeeze([1]).log().sub(meanShifted_R) };
   });
 }
 
@@ -36,34 +37,28 @@ export function logProbsVjp(
   logits: tf.Tensor,
   targets: tf.Tensor,
   coefficientsOf: (logProbs: tf.Tensor) => tf.Tensor,
-): LogProbs & { dLogits: tf.Tensor } {
+): { logProbs: tf.Tensor; dLogits: tf.Tensor } {
   return tf.tidy(() => {
-    const { logProbs, entropies, weights_RV, sums_R1 } = score(logits, targets);
+    const { logProbs, weights_RV, sums_R1 } = score(logits, targets);
     const coefficients = coefficientsOf(logProbs);
     const rest_RV = weights_RV.mul(coefficients.neg().expandDims(1).div(sums_R1));
     // One value a row is put in: cheaper than a one-hot over the vocabulary. expm1 is exact where p is close to 1.
     const places_R2 = tf.stack([tf.range(0, targets.size, 1, 'int32'), targets], 1);
     const atTargets_R = coefficients.mul(logProbs.expm1()).neg();
-    return { logProbs, entropies, dLogits: tf.tensorScatterUpdate(rest_RV, places_R2, atTargets_R) };
+    return { logProbs, dLogits: tf.tensorScatterUpdate(rest_RV, places_R2, atTargets_R) };
   });
 }
 
-/* Also the softmax, as weights and their sums. */
+/* The softmax too, as weights and their sums. */
 function score(
   logits: tf.Tensor,
   targets: tf.Tensor,
-): LogProbs & { weights_RV: tf.Tensor; sums_R1: tf.Tensor } {
+): Record<'logProbs' | 'shifted_RV' | 'weights_RV' | 'sums_R1', tf.Tensor> {
   const shifted_RV = logits.sub(logits.max(-1, true));
   const weights_RV = shifted_RV.exp();
   const sums_R1 = sumRows(weights_RV).expandDims(1);
   const logSums_R = sums_R1.log().squeeze([1]);
-  const meanShifted_R = sumRows(weights_RV.mul(shifted_RV)).div(sums_R1.squeeze([1]));
-  return {
-    logProbs: pick(shifted_RV, targets).sub(logSums_R),
-    entropies: logSums_R.sub(meanShifted_R),
-    weights_RV,
-    sums_R1,
-  };
+  return { logProbs: pick(shifted_RV, targets).sub(logSums_R), shifted_RV, weights_RV, sums_R1 };
 }
 
 /* [R], in blocks: wasm adds up one after another, which over a whole vocabulary would cost two digits. */

@@ -36,13 +36,13 @@ export function soundAlarms(
     ],
     [
       'minEntropy',
-      value('entropy') < limits.minEntropy,
-      `the mean entropy is ${value('entropy').toFixed(4)} (alarms.minEntropy: ${limits.minEntropy})`,
+      value('loss/entropy') < limits.minEntropy,
+      `the mean entropy is ${value('loss/entropy').toFixed(4)} (alarms.minEntropy: ${limits.minEntropy})`,
     ],
     [
       'maxEntropy',
-      value('entropy') > limits.maxEntropy,
-      `the mean entropy is ${value('entropy').toFixed(4)} (alarms.maxEntropy: ${limits.maxEntropy})`,
+      value('loss/entropy') > limits.maxEntropy,
+      `the mean entropy is ${value('loss/entropy').toFixed(4)} (alarms.maxEntropy: ${limits.maxEntropy})`,
     ],
   ];
   for (const [name, isBeyond] of checks)

@@ -32,7 +32,7 @@ export interface Updated {
   /** every response with what it was trained with; `oldLogProbs` are all there */
   responses: Prepared[];
   /** means over the updates */
-  metrics: LossMetrics & { gradientNorm: number; entropyOfPolicy: number; logProbDifference: number };
+  metrics: LossMetrics & { gradientNorm: number; logProbDifference: number };
   updates: number;
   /** updates that were not finite, and left out */
   skipped: number;
@@ -68,7 +68,6 @@ export async function trainOnGroups(
   signal?.throwIfAborted();
   const scored = performance.now();
   const results: { metrics: LossMetrics; norm: number }[] = [];
-  const entropies: number[] = [];
   let [skipped, tokens, places] = [0, 0, 0];
   for (let pass = 0; pass < passes; pass++) {
     for (const batch of batches) {
@@ -83,7 +82,6 @@ export async function trainOnGroups(
         part.forEach((one, i) => {
           one.oldLogProbs ??= micro.logProbs[i];
         });
-        if (pass === 0) entropies.push(...micro.entropies.map((of) => of.reduce((sum, x) => sum + x, 0)));
       }
       const total = gradients as Gradients;
       const metrics = joinMeasures(measures);
@@ -97,7 +95,6 @@ export async function trainOnGroups(
     }
   }
   const responses = batches.flat();
-  const count = responses.reduce((sum, { response }) => sum + response.tokens.length, 0);
   const ended = performance.now();
   return {
     responses,
@@ -106,7 +103,6 @@ export async function trainOnGroups(
       ratioMin: Math.min(...results.map(({ metrics }) => metrics.ratioMin)),
       ratioMax: Math.max(...results.map(({ metrics }) => metrics.ratioMax)),
       gradientNorm: results.reduce((sum, { norm }) => sum + norm, 0) / results.length,
-      entropyOfPolicy: entropies.reduce((sum, x) => sum + x, 0) / count,
       logProbDifference: differenceOf(responses, loss),
     },
     updates: results.length - skipped,

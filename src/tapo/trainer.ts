@@ -137,17 +137,15 @@ async function train(training: Training): Promise<TrainResult> {
     run.logGenerations(generationRows(now.step + 1, sampled.all, updated.responses, hashOf));
     stage.drawn = sampled.drawn;
     now.updates += updated.updates;
-    const { entropyOfPolicy, ...metrics } = updated.metrics;
     const drawnTokens = sampled.all.reduce(
       (sum, group) => sum + group.responses.reduce((all, one) => all + one.tokens.length, 0),
       0,
     );
     return {
       epoch: stage.drawn / rows.length,
-      ...asFigures(metrics),
+      ...asFigures(updated.metrics),
       learningRate,
       annealing,
-      entropy: entropyOfPolicy,
       ...rolloutFigures(sampled, classes),
       skipped: Number(updated.updates === 0),
       updatesSkipped: updated.skipped,
@@ -198,7 +196,7 @@ function asFigures({
   gradientNorm,
   logProbDifference,
   ...parts
-}: Omit<Updated['metrics'], 'entropyOfPolicy'>): Record<'loss' | 'gradientNorm' | 'logProbDifference', number> {
+}: Updated['metrics']): Record<'loss' | 'gradientNorm' | 'logProbDifference', number> {
   const below = Object.fromEntries(Object.entries(parts).map(([name, value]) => [`loss/${name}`, value]));
   return { loss, gradientNorm, logProbDifference, ...below };
 }

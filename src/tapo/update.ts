@@ -31,7 +31,6 @@ export interface MicroResult {
   measures: Float32Array;
   /** of each response's tokens, by the policy that is trained */
   logProbs: Float32Array[];
-  entropies: Float32Array[];
   /** tokens of prompts and responses that were computed, each once, and places with the padding */
   tokens: number;
   places: number;
@@ -93,7 +92,7 @@ export function createUpdater(
       const exact = placesOfFamilies(families, batch);
       const places = padPlaces(exact, batch.ids.length);
       const data = dataOf(prepared, places.rows.length, annealing, loss.negativeGradient);
-      const { logProbs, entropies, gradients } = await vjp({
+      const { logProbs, gradients } = await vjp({
         inputs: images,
         rows: families.map(({ prompt }) => prompt),
         batch,
@@ -107,7 +106,6 @@ export function createUpdater(
         gradients,
         measures: await measures.data<'float32'>(),
         logProbs: byResponse(logProbs, prepared),
-        entropies: byResponse(entropies, prepared),
         tokens: exact.rows.length + families.reduce((sum, { prompt }) => sum + prompt.ids.length, 0),
         places: batch.ids.length,
       };

@@ -4,7 +4,7 @@ import { type FlatParameters, flatPart } from '../model/functions.ts';
 import { multiply, valueOf, type Weight } from '../model/project.ts';
 import type { Qwen25VL } from '../model/qwen25vl.ts';
 import { chunksOf, embedTokens, type TextInputs } from '../model/textModel.ts';
-import { type LogProbs, logProbsVjp } from '../ops/logProbs.ts';
+import { logProbsVjp } from '../ops/logProbs.ts';
 import { rmsNorm } from '../ops/rmsNorm.ts';
 import { linearVjp } from '../runtime/linear.ts';
 import type { Compute } from '../runtime/tensorflow/multiply.ts';
@@ -26,9 +26,10 @@ export interface TextVjpInputs extends TextInputs {
   trainsVision: boolean;
 }
 
-/** Scores `[R]`, and gradients of `sum(coefficients * logProbs)`. */
+/** Log-probabilities, and gradients of `sum(coefficients * logProbs)`. */
 export interface TextVjpResult {
-  scores: LogProbs;
+  /** `[R]` */
+  logProbs: tf.Tensor;
   gradients: Gradients;
   /** `[F, H]` */
   dFeatures: tf.Tensor | undefined;
@@ -93,8 +94,8 @@ function createWhole(
         return scoredHead(normed_RH, head, targets, ofLogProbs, temperature, text.context.compute);
       };
       const args = trainsVision && images ? [...leaves, images.features] : leaves;
-      const { value, grads } = tf.valueAndGrads(forward)(args, tf.onesLike(targets).toFloat().tile([2]));
-      return { ...splitScores(value), grads };
+      const { value, grads } = tf.valueAndGrads(forward)(args, tf.onesLike(targets).toFloat());
+      return { logProbs: value, grads };
     },
     { xla: true },
   );
@@ -103,13 +104,14 @@ function createWhole(
     const wantsFeatures = trainsVision && inputs.images !== undefined;
     if (names.length === 0 && !wantsFeatures) {
       const { rows, targets, temperature, ...text_ } = inputs;
-      const scores = text.score(textOnly(text_), tables, rows, targets, temperature);
-      return { scores, gradients: new Map(), dFeatures: undefined };
+      const { logProbs, entropies } = text.score(textOnly(text_), tables, rows, targets, temperature);
+      entropies.dispose();
+      return { logProbs, gradients: new Map(), dFeatures: undefined };
     }
-    const { logProbs, entropies, grads } = run(inputs, tables, names, wantsFeatures);
+    const { logProbs, grads } = run(inputs, tables, names, wantsFeatures);
     const gradients: Gradients = new Map(names.map((name, i) => [name, grads[i] as tf.Tensor]));
     return {
-      scores: { logProbs, entropies },
+      logProbs,
       gradients,
       dFeatures: wantsFeatures ? grads.at(-1) : undefined,
     };
@@ -123,13 +125,8 @@ const textOnly = ({ ids, positions, images, shared }: TextInputs): TextInputs =>
   ...(shared && { shared }),
 });
 
-const splitScores = (value: tf.Tensor): { logProbs: tf.Tensor; entropies: tf.Tensor } => {
-  const [logProbs, entropies] = tf.split(value, 2) as [tf.Tensor, tf.Tensor];
-  return { logProbs, entropies };
-};
-
 /*
- * Log-probabilities, then entropies, [2 R]; its gradient is that of sum(coefficients logProbs), whatever comes from
+ * Log-probabilities [R]; the gradient is that of sum(coefficients logProbs), whatever comes from
  * above: it is computed together with the value, so that no logits have to be kept.
  */
 function scoredHead(
@@ -145,7 +142,7 @@ function scoredHead(
     const save = args.at(-1) as tf.GradSaveFunc;
     const [h_RH, weight = head] = args.slice(0, -1) as [tf.Tensor, tf.Tensor?];
     const logits_RV = multiply(h_RH, weight, compute).div(temperature);
-    const { logProbs, entropies, dLogits } = logProbsVjp(logits_RV, targets, coefficientsOf);
+    const { logProbs, dLogits } = logProbsVjp(logits_RV, targets, coefficientsOf);
     const d_RV = temperature === 1 ? dLogits : dLogits.div(temperature);
     save(
       weight instanceof Variable
@@ -153,7 +150,7 @@ function scoredHead(
         : [tf.matMul(d_RV, weight), tf.matMul(d_RV, h_RH, true, false)],
     );
     return {
-      value: tf.concat([logProbs, entropies]),
+      value: logProbs,
       // What was saved is tfjs's to free.
       gradFunc: (_: tf.Tensor, saved: tf.Tensor[]) => saved.map((gradient) => gradient.clone()),
     };
@@ -203,11 +200,8 @@ function createBlocks(model: Qwen25VL, coefficientsOf: CoefficientsOf | undefine
         const normed_RH = rmsNorm(x, norm, config.text.rmsNormEps);
         return scoredHead(normed_RH, head, targets, () => coefficients, temperature, text.context.compute);
       };
-      const { value, grads } = tf.valueAndGrads(score)(
-        [x_RH, ...leaves],
-        tf.onesLike(targets).toFloat().tile([2]),
-      );
-      return { ...splitScores(value), grads };
+      const { value, grads } = tf.valueAndGrads(score)([x_RH, ...leaves], tf.onesLike(targets).toFloat());
+      return { logProbs: value, grads };
     },
   );
   const scatter = functions.compiled('scatter', (dx_RH: tf.Tensor, rows: tf.Tensor, b: number, l: number) =>
@@ -273,7 +267,7 @@ function createBlocks(model: Qwen25VL, coefficientsOf: CoefficientsOf | undefine
       const x_RH = tf.tidy(() => text.select(x_BLH, rows.slice(begin, size)));
       const targets_R = targets.slice(begin, size);
       const coefficients_R = coefficients.slice(begin, size);
-      const { logProbs, entropies, grads } = headVjp(
+      const { logProbs, grads } = headVjp(
         x_RH,
         targets_R,
         coefficients_R,
@@ -284,15 +278,15 @@ function createBlocks(model: Qwen25VL, coefficientsOf: CoefficientsOf | undefine
       tf.dispose([x_RH, targets_R, coefficients_R]);
       if (trainsNorm) add(NORM, grads[1] as tf.Tensor);
       if (trainsHead) add(headName, grads.at(-1) as tf.Tensor);
-      return { logProbs, entropies, dx: grads[0] as tf.Tensor };
+      return { logProbs, dx: grads[0] as tf.Tensor };
     });
     tf.dispose([x_BLH, coefficients]);
-    const join = (part: 'logProbs' | 'entropies' | 'dx'): tf.Tensor => {
+    const join = (part: 'logProbs' | 'dx'): tf.Tensor => {
       const joined = tf.concat(parts.map((one) => one[part]));
       tf.dispose(parts.map((one) => one[part]));
       return joined;
     };
-    const scores = { logProbs: join('logProbs'), entropies: join('entropies') };
+    const logProbs = join('logProbs');
     const dx_RH = join('dx');
     let dx_BLH = scatter(dx_RH, rows, batch, length);
     dx_RH.dispose();
@@ -320,6 +314,6 @@ function createBlocks(model: Qwen25VL, coefficientsOf: CoefficientsOf | undefine
       if (wantsFeatures) dFeatures = grads.at(-1);
     }
     tf.dispose([dx_BLH, rotary.cos, rotary.sin]);
-    return { scores, gradients, dFeatures };
+    return { logProbs, gradients, dFeatures };
   };
 }

@@ -44,7 +44,6 @@ export type CoefficientsOf = (logProbs: tf.Tensor, data: CoefficientData) => tf.
 /** What a backward pass gives; the log-probabilities `[R]` are a by-product. */
 export interface VjpResult {
   logProbs: Float32Array;
-  entropies: Float32Array;
   gradients: Gradients;
 }
 
@@ -99,12 +98,9 @@ export function createVjp(
           gradients.set(name, gradient);
         }
       }
-      const [logProbs, entropies] = await Promise.all([
-        result.scores.logProbs.data<'float32'>(),
-        result.scores.entropies.data<'float32'>(),
-      ]);
-      tf.dispose([result.scores.logProbs, result.scores.entropies]);
-      return { logProbs, entropies, gradients };
+      const logProbs = await result.logProbs.data<'float32'>();
+      result.logProbs.dispose();
+      return { logProbs, gradients };
     } finally {
       images[Symbol.dispose]();
     }

@@ -73,7 +73,9 @@ describe('openRun', () => {
       using run = openRun(folder, { config: CONFIG, resume: false });
       run.logStep({ step: 1, loss: 2.5, learningRate: 1e-6 });
       run.logStep({ step: 2, loss: NaN });
-      run.logGenerations([{ step: 2, prompt: 'p', images: [{ path: 'i.png', sha256: 'ab' }], response: 'r\n', reward: 1 }]);
+      run.logGenerations([
+        { step: 2, prompt: 'p', images: [{ path: 'i.png', sha256: 'ab' }], response: 'r\n', reward: 1 },
+      ]);
       run.note({ backend: 'wasm' });
       run.note({ backend: 'tensorflow', seed: 1 });
       run.end('finished');
