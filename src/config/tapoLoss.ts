@@ -4,13 +4,15 @@ import { z } from 'zod';
  * The loss of stage 2, switch by switch, and what the presets set. They are declared here and read in `tapo/` only.
  */
 
-const estimator = z.enum(['kl', 'abs', 'mse', 'low_var_kl']);
+const estimator = z
+  .enum(['kl', 'abs', 'mse', 'low_var_kl'])
+  .describe('how KL is estimated from log-probabilities; low_var_kl: k3');
 const coefficient = z.number().min(0);
 const share = z.number().gt(0).lt(1);
 
 const klInterSchema = z.strictObject({
   coefficient: coefficient.describe('gamma: KL(pi | anchor, pi | negative) is pushed up by it; 0: off'),
-  estimator: estimator.describe('how KL is estimated from log-probabilities; low_var_kl: k3'),
+  estimator,
   topShare: share.nullable().describe('only the tokens where it is highest count, this share; null: all'),
   clip: z
     .number()
@@ -69,8 +71,8 @@ export type TapoLoss = { [K in keyof typeof lossFields]: z.output<(typeof lossFi
 export const partialLossSchema = z
   .strictObject({
     ...lossFields,
-    klInter: klInterSchema.partial(),
-    klRef: lossFields.klRef.partial(),
+    klInter: klInterSchema.partial().describe('inter-class augmentation: apart from the negative picture'),
+    klRef: lossFields.klRef.partial().describe('not far from the reference'),
   })
   .partial();
 

@@ -19,6 +19,17 @@ export interface Validation {
 
 const RESPONSES_AT_ONCE = 32;
 
+/** A model's answer to a question. */
+export interface Answered {
+  response: string;
+  /** what stands in its `<answer>` */
+  answer: string | undefined;
+  /** it is exactly the right name */
+  isRight: boolean;
+  isWellFormed: boolean;
+  truncated: boolean;
+}
+
 /**
  * Asks a model, and compares its answers with the truth.
  * @throws DataError that names the file of a picture that cannot be used
@@ -26,10 +37,22 @@ const RESPONSES_AT_ONCE = 32;
 export async function validate(
   model: Qwen25VL,
   rows: readonly EvalRow[],
-  { tokenizer, pool, imageConfig, stopTokens }: StageInputs,
+  inputs: StageInputs,
   maxNewTokens: number,
 ): Promise<Validation> {
-  const total: Validation = { accuracy: 0, wellFormed: 0, truncated: 0 };
+  const answered = await ask(model, rows, inputs, maxNewTokens);
+  const share = (name: 'isRight' | 'isWellFormed' | 'truncated'): number =>
+    answered.filter((one) => one[name]).length / rows.length;
+  return { accuracy: share('isRight'), wellFormed: share('isWellFormed'), truncated: share('truncated') };
+}
+
+/** The answers that `validate` counts, of each row. Errors as there. */
+export async function ask(
+  model: Qwen25VL,
+  rows: readonly EvalRow[],
+  { tokenizer, pool, imageConfig, stopTokens }: StageInputs,
+  maxNewTokens: number,
+): Promise<Answered[]> {
   const promptOf = async ({ image, question, options }: EvalRow): Promise<Example> => {
     const processed = await pool.process(image);
     const text = options.length === 0 ? question : withOptions(question, options);
@@ -37,17 +60,22 @@ export async function validate(
     const ids = encodePrompt(tokenizer, turns, [processed.gridThw], imageConfig.mergeSize);
     return { ids, labels: ids, images: [processed] };
   };
+  const answered: Answered[] = [];
   for (let from = 0; from < rows.length; from += RESPONSES_AT_ONCE) {
     const some = rows.slice(from, from + RESPONSES_AT_ONCE);
     const prompts = collate(await Promise.all(some.map(promptOf)));
     const { tokens, finishReasons } = await generate(model, prompts, { maxNewTokens, stopTokens });
     some.forEach(({ groundTruth }, i) => {
-      const text = tokenizer.decode(tokens[i] as number[], { skipSpecialTokens: true });
-      const { isWellFormed, answer } = parseResponse(text);
-      total.accuracy += Number(answer !== undefined && isSameName(answer, groundTruth)) / rows.length;
-      total.wellFormed += Number(isWellFormed) / rows.length;
-      total.truncated += Number(finishReasons[i] === 'length') / rows.length;
+      const response = tokenizer.decode(tokens[i] as number[], { skipSpecialTokens: true });
+      const { isWellFormed, answer } = parseResponse(response);
+      answered.push({
+        response,
+        answer,
+        isRight: answer !== undefined && isSameName(answer, groundTruth),
+        isWellFormed,
+        truncated: finishReasons[i] === 'length',
+      });
     });
   }
-  return total;
+  return answered;
 }

@@ -98,7 +98,7 @@ async function train(training: Training): Promise<TrainResult> {
   using reference = loss.klRef.coefficient > 0 ? openReference(training) : undefined;
   using progress = startTrainingProgress('TAPO', totalSteps);
   const state = run.resumedFrom ? resumeFrom(run.resumedFrom.folder, optimiser) : firstState();
-  const stage = (state.tapo ??= { drawn: 0, warnings: {} });
+  const stage = (state.tapo ??= { drawn: 0, firstLength: null, warnings: {} });
   if (training.tooLong > 0) {
     progress.warnOnce(
       'triplets left out',

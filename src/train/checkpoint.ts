@@ -23,7 +23,7 @@ const stateSchema = z.object({
       /** prompts that were drawn so far: where the next ones begin */
       drawn: z.int().min(0),
       /** mean length of the first step's responses */
-      firstLength: z.number().optional(),
+      firstLength: z.number().nullable(),
       /** steps in a row, up to here, in which an alarm would sound, by its name */
       warnings: z.record(z.string(), z.int()),
     })

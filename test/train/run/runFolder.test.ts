@@ -85,7 +85,7 @@ describe('openRun', () => {
       { step: 2, loss: null },
     ]);
     expect(rowsOf('generations.jsonl')).toEqual([
-      { step: 2, prompt: 'p', images: ['i.png'], response: 'r\n', reward: 1 },
+      { step: 2, prompt: 'p', images: [{ path: 'i.png', sha256: 'ab' }], response: 'r\n', reward: 1 },
     ]);
     const [name = ''] = readdirSync(folder).filter((one) => one.includes('tfevents'));
     expect(readEvents(join(folder, name)).slice(2)).toMatchObject([
