@@ -27,6 +27,7 @@ const { metafile } = await build({
   entryPoints: {
     index: 'src/index.ts',
     runtime: 'src/runtime/index.ts',
+    tapo: 'src/tapo/index.ts',
     cli: 'src/cli/main.ts',
     imageWorker: 'src/data/image/poolWorker.ts',
   },

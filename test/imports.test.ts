@@ -19,6 +19,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   // What both stages of training share on top of data and training.
   stage: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train'],
   sft: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train', 'stage'],
+  eval: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train', 'stage'],
   tapo: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train', 'stage'],
   cli: ['common', 'config', 'data', 'runtime', 'model', 'train', 'api', 'stage', 'sft', 'tapo'],
 };

@@ -11,12 +11,19 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const CONSUMER = `
 import * as tf from '@tensorflow/tfjs';
 import { compile, registerTensorFlowBackend, Variable } from 'finer1/runtime';
+import { groupAdvantages, keepGroup, reward, tapoLoss } from 'finer1/tapo';
 
 registerTensorFlowBackend();
 await tf.setBackend('tensorflow');
 const variable = Variable.fromTensor(tf.tensor1d([1, 2]));
 const double = compile((v: Variable) => tf.add(v.read(), v.read()), { xla: true });
-console.log(JSON.stringify([tf.getBackend(), Array.from(double(variable).dataSync())]));
+const { overall } = reward('<think>red</think><answer>robin</answer>', 'robin');
+const { gradients } = await tapoLoss(
+  { logProbs: [[-1], [-1]], oldLogProbs: [[-1], [-1]], advantages: groupAdvantages([overall, 0], [0, 0]), mask: [[1], [1]] },
+  { variant: 'dapo' },
+);
+const signs = gradients.logProbs.map(([x]) => Math.sign(x ?? 0));
+console.log(JSON.stringify([tf.getBackend(), Array.from(double(variable).dataSync()), keepGroup([1, 0]), signs]));
 `;
 
 let folder: string;
@@ -82,7 +89,7 @@ describe('the packed tarball, away from the checkout', () => {
     expect(JSON.parse(wasm.stdout)).toMatchObject({ backend: { selected: { backend: 'wasm' } } });
   });
 
-  it('serves a program that imports finer1/runtime and tfjs: one copy of tfjs, and types', async () => {
+  it('serves a program that imports finer1/runtime, finer1/tapo and tfjs: one copy of tfjs, and types', async () => {
     const project = join(folder, 'project');
     mkdirSync(project);
     writeFileSync(join(project, 'package.json'), '{ "private": true, "type": "module" }');
@@ -90,7 +97,7 @@ describe('the packed tarball, away from the checkout', () => {
     await run('npm', ['install', tarball, '@tensorflow/tfjs', '@types/node@20'], project);
     expect(await typeErrors(project)).toEqual([]);
     const { stdout } = await run(process.execPath, ['use.js'], project, { FINER1_CACHE: cacheFolder() });
-    expect(JSON.parse(stdout)).toEqual(['tensorflow', [2, 4]]);
+    expect(JSON.parse(stdout)).toEqual(['tensorflow', [2, 4], true, [-1, 1]]);
   });
 });
 

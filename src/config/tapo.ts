@@ -125,6 +125,14 @@ const alarmsSchema = z.strictObject({
     .describe('steps in a row beyond a limit, after which the run is saved and stops'),
 });
 
+const generationsSchema = z.strictObject({
+  keepSteps: z
+    .int()
+    .positive()
+    .default(20)
+    .describe('the last steps whose log-probabilities are kept, token by token, for finer1 tapo replay'),
+});
+
 /** Triplet augmented policy optimisation (stage 2 of the paper): what `finer1 tapo --config` reads. */
 export const tapoSchema = z
   .strictObject({
@@ -149,6 +157,7 @@ export const tapoSchema = z
     epochs: z.number().positive().optional().describe('passes over the triplets; or give steps'),
     steps: z.int().positive().optional().describe('rollout batches; or give epochs'),
     validation: validationSchema.optional().describe('accuracy by generation, on the way'),
+    generations: generationsSchema.prefault({}).describe('what is kept of responses'),
     alarms: alarmsSchema.prefault({}).describe('when a run is so far off that it is stopped'),
     ...progressFields,
   })

@@ -81,6 +81,8 @@ export async function trainOnGroups(
         places += micro.places;
         part.forEach((one, i) => {
           one.oldLogProbs ??= micro.logProbs[i];
+          one.logProbs ??= micro.logProbs[i] as Float32Array;
+          one.negLogProbs ??= micro.negLogProbs?.[i];
         });
       }
       const total = gradients as Gradients;

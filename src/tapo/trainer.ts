@@ -18,6 +18,7 @@ import { rewardOf, type RewardOf } from './rewardOf.ts';
 import { rollOut } from './rollout.ts';
 import { sampleGroups, type Sampling } from './sampling.ts';
 import { trainOnGroups, type Updated, type UpdateTools } from './step.ts';
+import { saveTokenRecord } from './tokenRecord.ts';
 import { createUpdater } from './update.ts';
 
 /**
@@ -41,7 +42,7 @@ export async function trainTapo(config: TapoConfig, options: TrainOptions): Prom
     run.note({
       triplets: rows.length,
       rowsTooLong: tooLong,
-      classes: classes.length,
+      classes,
       totalSteps,
       loss,
       filters,
@@ -135,6 +136,7 @@ async function train(training: Training): Promise<TrainResult> {
     const rolloutSeconds = (performance.now() - started) / 1e3;
     const updated = await trainOnGroups(sampled.groups, { learningRate, annealing }, tools);
     run.logGenerations(generationRows(now.step + 1, sampled.all, updated.responses, hashOf));
+    saveTokenRecord(run.folder, now.step + 1, updated.responses, config.generations.keepSteps);
     stage.drawn = sampled.drawn;
     now.updates += updated.updates;
     const drawnTokens = sampled.all.reduce(

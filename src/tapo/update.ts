@@ -20,6 +20,8 @@ export interface Prepared extends Member {
   /** with the negative picture, before the update; undefined where the update computes them, or nothing needs them */
   negLogProbs: Float32Array | undefined;
   refLogProbs: Float32Array | undefined;
+  /** by the policy when the response was first trained on */
+  logProbs?: Float32Array;
   /** what a token of it weighs (`tokenWeights`) */
   weights: { policy: number; entropy: number; sft: number };
 }
@@ -31,6 +33,8 @@ export interface MicroResult {
   measures: Float32Array;
   /** of each response's tokens, by the policy that is trained */
   logProbs: Float32Array[];
+  /** the same with the negative picture, where they were computed here */
+  negLogProbs: Float32Array[] | undefined;
   /** tokens of prompts and responses that were computed, each once, and places with the padding */
   tokens: number;
   places: number;
@@ -106,6 +110,9 @@ export function createUpdater(
         gradients,
         measures: await measures.data<'float32'>(),
         logProbs: byResponse(logProbs, prepared),
+        negLogProbs: loss.negativeGradient
+          ? byResponse(logProbs.subarray(exact.rows.length / 2), prepared)
+          : undefined,
         tokens: exact.rows.length + families.reduce((sum, { prompt }) => sum + prompt.ids.length, 0),
         places: batch.ids.length,
       };
@@ -186,7 +193,7 @@ function dataOf(
     counts: tf.tensor1d(counts),
     mask: matrix(mask),
     ...known('oldLogProbs'),
-    ...known('negLogProbs'),
+    ...(hasNegatives ? {} : known('negLogProbs')),
     ...known('refLogProbs'),
     advantages: column(({ advantage }) => advantage),
     policy: column(({ weights }) => weights.policy),

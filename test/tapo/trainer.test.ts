@@ -11,6 +11,7 @@ import { loadConfigFile, toYaml } from '../../src/config/file.ts';
 import { type TapoConfig, tapoSchema } from '../../src/config/tapo.ts';
 import { DEFAULT_OPTIONS } from '../../src/data/synthetic/plan.ts';
 import { writeSyntheticSet } from '../../src/data/synthetic/write.ts';
+import { replay } from '../../src/tapo/replay.ts';
 import { trainTapo } from '../../src/tapo/trainer.ts';
 
 const path = (name: string): string => fileURLToPath(new URL(`../../${name}`, import.meta.url));
@@ -100,6 +101,26 @@ describe('trainTapo', () => {
       const sum = trained.slice(from, from + 5).reduce((all, row) => all + (row.advantage as number), 0);
       expect(Math.abs(sum)).toBeLessThan(1e-6);
     }
+  });
+
+  it('is replayed: the same numbers again, and others under another objective', async () => {
+    const run = join(folder, 'whole');
+    const again = await replay(run, 2, configOf('whole'), false);
+    expect(again.responses).toBe(20);
+    for (const { name, recorded, replayed } of again.terms) {
+      expect(Math.abs(replayed - (recorded as number)), name).toBeLessThan(1e-5);
+    }
+    for (const { recorded, replayed } of again.advantages) expect(replayed).toBeCloseTo(recorded, 6);
+    const dapo = await replay(run, 2, configOf('whole', ['variant=dapo']), false);
+    const of = ({ terms }: typeof dapo, name: string): number =>
+      terms.find((term) => term.name === name)?.replayed as number;
+    expect(of(dapo, 'policy')).not.toBe(of(again, 'policy'));
+    const strict = ['reward.kind=strict', 'reward.module=null'];
+    const other = await replay(run, 2, configOf('whole', strict), true);
+    expect(other.advantages.every(({ replayed }) => replayed === 0)).toBe(true);
+    await expect(replay(run, 9, configOf('whole'), false)).rejects.toThrow(
+      'has no trained responses of step 9; give one of the steps of its metrics.jsonl.',
+    );
   });
 
   it.each([

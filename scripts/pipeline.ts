@@ -1,0 +1,93 @@
+/*
+ * What the quickstart and its experiment share: the synthetic set, both stages on it, and how right a model is.
+ */
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { loadConfigFile } from '../src/config/file.ts';
+import { sftSchema } from '../src/config/sft.ts';
+import { tapoSchema } from '../src/config/tapo.ts';
+import { readRows } from '../src/data/readers/dataset.ts';
+import { DEFAULT_OPTIONS } from '../src/data/synthetic/plan.ts';
+import { writeSyntheticSet } from '../src/data/synthetic/write.ts';
+import { trainSft } from '../src/sft/trainer.ts';
+import { selectBackend } from '../src/runtime/index.ts';
+import { openInputs } from '../src/stage/inputs.ts';
+import type { TrainResult } from '../src/stage/loop.ts';
+import { ask } from '../src/stage/validate.ts';
+import { trainTapo } from '../src/tapo/trainer.ts';
+import { loadForTraining } from '../src/train/trainedModel.ts';
+
+export const path = (name: string): string => fileURLToPath(new URL(`../${name}`, import.meta.url));
+
+export const SPLITS = ['seen', 'unseen'] as const;
+export type Split = (typeof SPLITS)[number];
+
+/** Of each question: 1 where the answer is exactly the right name, and where the response has the right form. */
+export type Rightness = Record<Split, { right: number[]; formed: number[] }>;
+
+const MAX_NEW_TOKENS = 96;
+
+export interface Timed extends TrainResult {
+  seconds: number;
+}
+
+async function timed(train: () => Promise<TrainResult>): Promise<Timed> {
+  const started = performance.now();
+  const result = await train();
+  return { ...result, seconds: (performance.now() - started) / 1e3 };
+}
+
+/** Draws the birds of a seed into a folder. */
+export async function drawBirds(folder: string, seed: number): Promise<string> {
+  const birds = join(folder, 'birds');
+  await writeSyntheticSet(birds, { ...DEFAULT_OPTIONS, seed });
+  return birds;
+}
+
+/** Stage 1 on the birds, from the base model, without validation on the way. */
+export function fineTune(folder: string, birds: string, seed: number): Promise<Timed> {
+  const config = loadConfigFile(path('configs/tiny-sft.yaml'), sftSchema, [
+    `seed=${seed}`,
+    `output=${join(folder, 'sft')}`,
+    `data.train=[${join(birds, 'sft.json')}]`,
+    'data.validation=null',
+    'validation=null',
+  ]);
+  return timed(() => trainSft(config, { resume: false }));
+}
+
+/** Stage 2 on the birds, from a checkpoint of stage 1. */
+export function reinforce(
+  folder: string,
+  birds: string,
+  from: { seed: number; model: string; name: string; settings: readonly string[] },
+): Promise<Timed> {
+  const config = loadConfigFile(path('configs/tiny-tapo.yaml'), tapoSchema, [
+    `seed=${from.seed}`,
+    `model=${from.model}`,
+    `output=${join(folder, from.name)}`,
+    `data.train=[${join(birds, 'triplets.jsonl')}]`,
+    'data.validation=null',
+    'validation=null',
+    ...from.settings,
+  ]);
+  return timed(() => trainTapo(config, { resume: false }));
+}
+
+/** Asks a model all test questions: four options in another order each time, an exact name counts. */
+export async function examine(model: string, birds: string): Promise<Rightness> {
+  await selectBackend({ backend: 'auto' });
+  using loaded = loadForTraining(model, { dtype: 'auto', freeze: [], seed: 0 });
+  const { config } = loaded.network;
+  await using inputs = openInputs(model, config, { pictures: 'own', preSize: 'none' });
+  const result: Partial<Rightness> = {};
+  for (const split of SPLITS) {
+    const rows = await readRows(join(birds, `eval_${split}.jsonl`), 'eval');
+    const answered = await ask(loaded.network, rows, inputs, MAX_NEW_TOKENS);
+    result[split] = {
+      right: answered.map(({ isRight }) => Number(isRight)),
+      formed: answered.map(({ isWellFormed }) => Number(isWellFormed)),
+    };
+  }
+  return result as Rightness;
+}
