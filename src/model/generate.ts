@@ -90,11 +90,15 @@ export async function* generateParts(
   }
 }
 
-/** Generates responses, and returns them when all are finished. Errors as `generateParts`. */
+/**
+ * Generates responses, and returns them when all are finished. Errors as `generateParts`.
+ * @param onTokens is told how many tokens came, each time that some did
+ */
 export async function generate(
   model: Qwen25VL,
   inputs: ModelInputs,
   options: GenerateOptions,
+  onTokens?: (count: number) => void,
 ): Promise<Generation> {
   const count = inputs.inputIds.length * (options.samples ?? 1);
   const result: Generation = {
@@ -103,6 +107,7 @@ export async function generate(
     finishReasons: Array.from({ length: count }, () => 'length' as const),
   };
   for await (const parts of generateParts(model, inputs, options)) {
+    onTokens?.(parts.reduce((sum, { tokens }) => sum + tokens.length, 0));
     for (const { row, tokens, logProbs, finishReason } of parts) {
       result.tokens[row]?.push(...tokens);
       result.logProbs[row]?.push(...logProbs);

@@ -16,6 +16,8 @@ export interface RolloutTools {
   stopTokens: readonly number[];
   config: Pick<TapoConfig, 'rollout' | 'seed'>;
   signal: AbortSignal | undefined;
+  /** is told how many tokens came, as they come */
+  onTokens?: (count: number) => void;
 }
 
 interface Prompt {
@@ -36,7 +38,7 @@ interface Prompt {
 export async function rollOut(
   triplets: readonly LoadedTriplet[],
   drawn: number,
-  { model, tokenizer, stopTokens, config: { rollout, seed }, signal }: RolloutTools,
+  { model, tokenizer, stopTokens, config: { rollout, seed }, signal, onTokens }: RolloutTools,
 ): Promise<Drawn[][]> {
   const { n1, n2, temperature, topP, maxNewTokens, responsesAtOnce } = rollout;
   const responses: Drawn[][] = triplets.map(() => []);
@@ -55,10 +57,12 @@ export async function rollOut(
         }),
       );
       const options = { maxNewTokens, temperature, topP, stopTokens, samples, seed: generateSeed };
-      const { tokens, logProbs, finishReasons } = await generate(model, inputs, {
-        ...options,
-        ...(signal && { signal }),
-      });
+      const { tokens, logProbs, finishReasons } = await generate(
+        model,
+        inputs,
+        { ...options, ...(signal && { signal }) },
+        onTokens,
+      );
       tokens.forEach((ids, i) => {
         const { triplet, picture } = some[Math.floor(i / samples)] as Prompt;
         (responses[triplet] as Drawn[]).push({

@@ -107,7 +107,13 @@ async function train(training: Training): Promise<TrainResult> {
     );
   }
   const { tokenizer, stopTokens, pool } = inputs;
-  const rolloutTools = { model: network, tokenizer, stopTokens, config, signal };
+  let [drawnTokens, drawing] = [0, performance.now()];
+  const onTokens = (count: number): void => {
+    drawnTokens += count;
+    const rate = drawnTokens / ((performance.now() - drawing) / 1e3);
+    progress.during(`drawing responses: ${drawnTokens} tokens, ${Math.round(rate)} tokens/s`);
+  };
+  const rolloutTools = { model: network, tokenizer, stopTokens, config, signal, onTokens };
   const sampling: Sampling = {
     config,
     filters,
@@ -130,6 +136,7 @@ async function train(training: Training): Promise<TrainResult> {
   const hashOf = createImageHashes();
   const takeStep = async (now: TrainingState): Promise<StepFigures> => {
     const started = performance.now();
+    [drawnTokens, drawing] = [0, started];
     const learningRate = learningRateAt(now.step, config.optimiser.learningRate, config.schedule, totalSteps);
     const annealing = annealingAt(now.step, totalSteps, loss.klInter);
     const sampled = await sampleGroups(sampling, stage.drawn);
@@ -139,10 +146,6 @@ async function train(training: Training): Promise<TrainResult> {
     saveTokenRecord(run.folder, now.step + 1, updated.responses, config.generations.keepSteps);
     stage.drawn = sampled.drawn;
     now.updates += updated.updates;
-    const drawnTokens = sampled.all.reduce(
-      (sum, group) => sum + group.responses.reduce((all, one) => all + one.tokens.length, 0),
-      0,
-    );
     return {
       epoch: stage.drawn / rows.length,
       ...asFigures(updated.metrics),

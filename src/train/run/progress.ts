@@ -14,6 +14,8 @@ export interface StepReport {
 /** What a person who watches a training sees. */
 export interface TrainingProgress extends Disposable {
   step(report: StepReport): void;
+  /** Shows what a step under way does, where there is a terminal; the next line takes its place. */
+  during(text: string): void;
   /** Warns, of one kind of thing once; how often it came shows in the closing table. */
   warnOnce(kind: string, message: string): void;
   /** Ends the line, and prints a table of what there is to say, with the warnings. */
@@ -66,6 +68,14 @@ export function startTrainingProgress(
       clear();
       line = describeStep(label, report, totalSteps, times);
       screen.write(isTerminal ? line : `${line}\n`);
+    },
+    during: (text) => {
+      const at = performance.now();
+      if (!isTerminal || at - shown < REDRAW_MS) return;
+      shown = at;
+      clear();
+      line = `${label} ${text}`;
+      screen.write(line);
     },
     warnOnce: (kind, message) => {
       const times = warnings.get(kind) ?? 0;

@@ -28,6 +28,20 @@ describe('startTrainingProgress', () => {
     expect(screen.text()).toMatch(/^sft 1\/2 [^\n]*sft 2\/2 [^\n]*\n$/);
   });
 
+  it('shows what a step under way does on a terminal only', async () => {
+    const [terminal, log] = [recorder(true), recorder(false)];
+    for (const screen of [terminal, log]) {
+      using progress = startTrainingProgress('tapo', 2, screen);
+      progress.during('drawing responses: 10 tokens, 100 tokens/s');
+      await new Promise((resolve) => setTimeout(resolve, 110));
+      progress.step({ step: 1, loss: 1, tokens: 10, more: 'right 50.0 %' });
+    }
+    expect(terminal.text()).toMatch(
+      /^tapo drawing responses: 10 tokens, 100 tokens\/s\r\x1b\[2Ktapo 1\/2 \| loss 1\.0000 \| right 50\.0 % \| /,
+    );
+    expect(log.text()).not.toContain('drawing');
+  });
+
   it('tells the speed and the time that is left', async () => {
     const screen = recorder(false);
     using progress = startTrainingProgress('sft', 601, screen);
