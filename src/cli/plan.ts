@@ -11,7 +11,11 @@ export const planCommand: CommandModule<object, PlanArguments> = {
   command: 'plan',
   describe: 'Foretell steps, memory, time and disk of a training; the exit status is 1 where it will not fit',
   builder: {
-    config: { type: 'string', demandOption: true, describe: 'YAML file that finer1 sft takes' },
+    config: {
+      type: 'string',
+      demandOption: true,
+      describe: 'YAML file that finer1 sft or finer1 tapo takes',
+    },
     set: { type: 'string', array: true, default: [], describe: "path.to.key=value: wins over the file's" },
     json: { type: 'boolean', default: false, describe: 'Print one JSON record' },
   },

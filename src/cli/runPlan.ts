@@ -1,42 +1,84 @@
-import { loadConfigFile } from '../config/file.ts';
+import { loadConfigFile, settingsIn } from '../config/file.ts';
 import { sftSchema } from '../config/sft.ts';
+import { tapoSchema } from '../config/tapo.ts';
 import type { Plan } from '../stage/plan.ts';
 import type { Advice } from '../stage/planAdvice.ts';
 import { planSft } from '../stage/planSft.ts';
+import { planTapo, type TapoPlan } from '../stage/planTapo.ts';
 import { describeSeconds } from '../train/run/progress.ts';
 import type { PlanArguments } from './plan.ts';
 
+/* What only a config of stage 2 has. */
+const OF_TAPO = ['variant', 'rollout', 'reward', 'filter', 'loss', 'alarms'];
+
 /** Plans a training, prints the plan, and sets the exit status to 1 if it will not fit. */
 export async function runPlan({ config: file, set, json }: PlanArguments): Promise<void> {
-  const { plan, advice } = await planSft(loadConfigFile(file, sftSchema, set.map(String)));
-  process.stdout.write(
-    json ? `${JSON.stringify({ ...plan, advice }, undefined, 2)}\n` : `${render(plan, advice).join('\n')}\n`,
-  );
-  if (!plan.fits.memory || !plan.fits.disk) process.exitCode = 1;
+  const overrides = set.map(String);
+  if (settingsIn(file, OF_TAPO).length > 0) {
+    const plan = await planTapo(loadConfigFile(file, tapoSchema, overrides));
+    print(plan, json ? plan : [...align(factsOfTapo(plan)), '', ...judged(plan)]);
+    return;
+  }
+  const { plan, advice } = await planSft(loadConfigFile(file, sftSchema, overrides));
+  const advised =
+    advice.length === 0 ? [] : ['What to change, and what it saves:', ...align(changes(advice))];
+  print(plan, json ? { ...plan, advice } : [...align(facts(plan)), '', ...judged(plan), ...advised]);
 }
 
-function render(plan: Plan, advice: readonly Advice[]): string[] {
-  const { memory, disk, fits } = plan;
+function print({ fits }: Pick<Plan, 'fits'>, what: object | string[]): void {
+  const text = Array.isArray(what) ? what.join('\n') : JSON.stringify(what, undefined, 2);
+  process.stdout.write(`${text}\n`);
+  if (!fits.memory || !fits.disk) process.exitCode = 1;
+}
+
+function judged({ memory, disk, fits }: Pick<Plan, 'memory' | 'disk' | 'fits'>): string[] {
   const verdicts = [
     fits.memory || `It will not fit in memory: ${size(memory.totalBytes - memory.availableBytes)} too much.`,
     fits.disk || `It will not fit on the disk: ${size(disk.totalBytes - disk.freeBytes)} too much.`,
   ].filter((one) => one !== true);
+  return [...align(memoryTable({ memory })), '', ...(verdicts.length === 0 ? ['It fits.'] : verdicts)];
+}
+
+type Common = Pick<Plan, 'backend' | 'parameters' | 'disk'>;
+
+const heading = ({ backend, parameters }: Common): string[][] => [
+  ['Backend', `${backend.backend} on ${backend.device}`],
+  ['Parameters', `${count(parameters.all)} in ${parameters.dtype}, ${count(parameters.trained)} trained`],
+];
+
+const diskFact = ({ disk }: Common): string[] => [
+  'Disk',
+  `${size(disk.totalBytes)}: ${disk.checkpoints} x ${size(disk.checkpointBytes)} (checkpoints); ${size(disk.freeBytes)} free`,
+];
+
+function factsOfTapo(plan: TapoPlan): string[][] {
+  const { data, steps, time } = plan;
   return [
-    ...align(facts(plan)),
-    '',
-    ...align(memoryTable(plan)),
-    '',
-    ...(verdicts.length === 0 ? ['It fits.'] : verdicts),
-    ...(advice.length === 0 ? [] : ['What to change, and what it saves:', ...align(changes(advice))]),
+    ...heading(plan),
+    ['Triplets', `${count(data.triplets)}, ${count(data.tooLong)} left out as too long`],
+    ['A prompt', `up to ${data.promptTokens} tokens, ${data.imageTokens} of a picture`],
+    ['Steps', count(steps.total)],
+    [
+      'A step',
+      `${count(steps.prompts)} prompts, ${count(steps.responses)} responses, ${steps.updates} update${steps.updates === 1 ? '' : 's'} of ` +
+        `${steps.microBatches} micro-batch${steps.microBatches === 1 ? '' : 'es'}; checkpointing ${steps.checkpointing}`,
+    ],
+    [
+      'Time',
+      `${describeSeconds(time.totalSeconds)} if responses are as long as they may be and no group is dropped: rollout ` +
+        `${stepTime(time.rolloutSeconds)}, scoring ${stepTime(time.scoreSeconds)}, update ${stepTime(time.updateSeconds)} a step ` +
+        `(measured: ${(time.measured.flops / 1e9).toFixed(0)} GFLOP/s)`,
+    ],
+    diskFact(plan),
   ];
 }
 
-function facts({ backend, parameters, data, steps, time, disk }: Plan): string[][] {
+function facts(plan: Plan): string[][] {
+  const { data, steps, time } = plan;
   const { measured } = time;
   const learnt = `${count(data.learntTokens)} learnt`;
   return [
-    ['Backend', `${backend.backend} on ${backend.device}`],
-    ['Parameters', `${count(parameters.all)} in ${parameters.dtype}, ${count(parameters.trained)} trained`],
+    ...heading(plan),
     [
       'Rows',
       `${count(data.rows)}, ${count(data.tooLong)} left out as too long; ${count(data.images)} pictures`,
@@ -53,26 +95,24 @@ function facts({ backend, parameters, data, steps, time, disk }: Plan): string[]
         `${describeSeconds(time.compileSeconds)} to compile, ${describeSeconds(time.validationSeconds)} to validate at most ` +
         `(measured: ${(measured.flops / 1e9).toFixed(0)} GFLOP/s)`,
     ],
-    [
-      'Disk',
-      `${size(disk.totalBytes)}: ${disk.checkpoints} x ${size(disk.checkpointBytes)} (checkpoints); ${size(disk.freeBytes)} free`,
-    ],
+    diskFact(plan),
   ];
 }
 
 const PARTS: Record<keyof Plan['memory']['parts'], string> = {
   program: 'program',
   weights: 'weights',
+  reference: 'frozen reference',
   moments: 'moments',
   gradients: 'gradients of a micro-batch',
   accumulator: 'their sum',
   activations: 'activations',
   compiled: 'compiled code',
   images: 'pictures',
-  kvCache: 'KV cache of a validation',
+  kvCache: 'KV cache',
 };
 
-function memoryTable({ memory }: Plan): string[][] {
+function memoryTable({ memory }: Pick<Plan, 'memory'>): string[][] {
   const parts = Object.entries(PARTS).map(([part, name]) => [
     `  ${name}`,
     size(memory.parts[part as keyof typeof PARTS]),

@@ -26,6 +26,15 @@ export function loadConfigFile<S extends z.ZodObject>(
   throw new ConfigError(problems.join('\n'));
 }
 
+/**
+ * Which of some settings a file has at its top, what it extends included.
+ * @throws ConfigError if it cannot be read
+ */
+export function settingsIn(file: string, names: readonly string[]): string[] {
+  const { content } = readSource(file);
+  return content instanceof Map ? names.filter((name) => content.has(name)) : [];
+}
+
 /** A config in the form that `loadConfigFile` reads. */
 export function toYaml(config: object): string {
   return new Document(config, { aliasDuplicateObjects: false }).toString({ lineWidth: 110 });

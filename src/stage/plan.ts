@@ -80,7 +80,10 @@ export const isFused = ({ parameters, adapter }: PlannedShapes): boolean =>
   countElements(parameters) + countElements(adapter) <= FUSED_PARAMETERS;
 
 /** How activations are kept, with what `auto` stands for. */
-export const checkpointingOf = ({ checkpointing }: SftConfig, shapes: PlannedShapes): Checkpointing =>
+export const checkpointingOf = (
+  { checkpointing }: Pick<SftConfig, 'checkpointing'>,
+  shapes: PlannedShapes,
+): Checkpointing =>
   checkpointing !== 'auto'
     ? checkpointing
     : isFused(shapes) && shapes.model.text.vocabSize <= WHOLE_VOCABULARY
@@ -104,7 +107,7 @@ export function planOf(input: PlanInput): Plan {
     microBatches: planned.batches,
     perStep: microBatches,
     shapesCompiled: planned.shapes,
-    validation: validation && {
+    generation: validation && {
       prompts: validation.prompts,
       maxNewTokens: config.validation?.maxNewTokens ?? 0,
     },
@@ -164,19 +167,12 @@ function timeOf({ config, backend, shapes, measured, validation }: PlanInput, wo
   // Adding up reads two and writes one; AdamW reads the gradient twice, reads and writes weight and moments.
   const bytes = trained * 4 * (3 * (work.microBatches - 1) + 8);
   const stepSeconds = operations / work.steps / flops + bytes / bytesPerSecond;
-  const isXla = backend.backend === 'tensorflow' && (checkpointing === 'none' || backend.device !== 'CPU');
-  const compileSeconds = isXla ? COMPILE_SECONDS * work.shapes : 0;
+  const compileSeconds = compileTime(backend, checkpointing, work.shapes);
   let validationSeconds = 0;
   if (config.validation !== undefined && validation !== undefined) {
     const { everySteps, maxNewTokens } = config.validation;
     const answered = Math.ceil(validation.rows / validation.prompts.rows);
-    const { numLayers } = shapes.model.text;
-    const weights = countElements(shapes.parameters, /^(model\.layers|lm_head|model\.embed)/);
-    const token = Math.max(
-      (2 * weights * validation.prompts.rows) / flops,
-      countBytes(shapes.parameters) / bytesPerSecond,
-      numLayers * LAYER_CALL_SECONDS,
-    );
+    const token = tokenSeconds(shapes, validation.prompts.rows, measured);
     const once = answered * (counter.prefill(validation.prompts) / flops + maxNewTokens * token);
     validationSeconds = once * Math.max(1, Math.ceil(total / everySteps));
   }
@@ -184,12 +180,41 @@ function timeOf({ config, backend, shapes, measured, validation }: PlanInput, wo
   return { totalSeconds, stepSeconds, compileSeconds, validationSeconds, measured };
 }
 
+/** Seconds in which functions of so many shapes are compiled. */
+export const compileTime = (backend: SelectedBackend, checkpointing: Checkpointing, count: number): number =>
+  backend.backend === 'tensorflow' && (checkpointing === 'none' || backend.device !== 'CPU')
+    ? COMPILE_SECONDS * count
+    : 0;
+
+/** Seconds in which one token of each of some responses is generated. */
+export const tokenSeconds = (
+  shapes: PlannedShapes,
+  rows: number,
+  { flops, bytesPerSecond }: Measured,
+): number =>
+  Math.max(
+    (2 * countElements(shapes.parameters, /^(model\.layers|lm_head|model\.embed)/) * rows) / flops,
+    countBytes(shapes.parameters) / bytesPerSecond,
+    shapes.model.text.numLayers * LAYER_CALL_SECONDS,
+  );
+
 /* What XLA takes for a step's function of one shape, which is less where it has kept it from a run before: measured. */
 const COMPILE_SECONDS = 5;
 /* What a layer takes for one token at least, however small it is: measured. */
 const LAYER_CALL_SECONDS = 1e-4;
 
-function diskOf({ config, shapes, machine }: PlanInput, totalSteps: number, moments: number): Plan['disk'] {
+interface DiskInput {
+  config: Pick<SftConfig, 'lora' | 'checkpoints' | 'validation'>;
+  shapes: PlannedShapes;
+  machine: { freeDiskBytes: number };
+}
+
+/** What the checkpoints of a training take. */
+export function diskOf(
+  { config, shapes, machine }: DiskInput,
+  totalSteps: number,
+  moments: number,
+): Plan['disk'] {
   const weights = countBytes(config.lora === undefined ? shapes.parameters : shapes.adapter);
   const { keepLast, everySteps } = config.checkpoints;
   const saved = Math.ceil(totalSteps / everySteps);

@@ -9,6 +9,8 @@ export interface MemoryParts {
   /** the process before it has a model */
   program: number;
   weights: number;
+  /** of the frozen policy that TAPO's KL_ref compares with */
+  reference: number;
   /** of AdamW, with what compensates its rounding */
   moments: number;
   /** of one micro-batch */
@@ -19,7 +21,7 @@ export interface MemoryParts {
   /** code that is compiled, and the weights as it reads them */
   compiled: number;
   images: number;
-  /** of a validation */
+  /** of responses that are generated side by side */
   kvCache: number;
 }
 
@@ -29,7 +31,7 @@ export interface MemoryPlan {
   /** the most at once */
   totalBytes: number;
   /** when that is */
-  peak: 'backward pass' | 'adding up gradients' | 'validation';
+  peak: 'backward pass' | 'adding up gradients' | 'generation of responses';
 }
 
 /** What the memory depends on, besides the shapes. */
@@ -44,7 +46,10 @@ export interface MemoryInput {
   perStep: number;
   /** how often a function is compiled anew */
   shapesCompiled: number;
-  validation: { prompts: BatchShape; maxNewTokens: number } | undefined;
+  /** responses that are generated side by side: of a validation, or rollouts */
+  generation: { prompts: BatchShape; maxNewTokens: number } | undefined;
+  /** whether a second copy of the weights is kept */
+  hasReference?: boolean;
 }
 
 const FLOAT = 4;
@@ -65,7 +70,7 @@ const PIXELS_SIDE_BY_SIDE = 3;
 
 /** Adds up the memory of a training, part by part. */
 export function planMemory(shapes: PlannedShapes, input: MemoryInput): MemoryPlan {
-  const { config, checkpointing, fused, programBytes, microBatches, perStep, validation } = input;
+  const { config, checkpointing, fused, programBytes, microBatches, perStep, generation } = input;
   const { trained, parameters, adapter } = shapes;
   const learnt = countElements(trained);
   const gradients = FLOAT * learnt;
@@ -77,6 +82,7 @@ export function planMemory(shapes: PlannedShapes, input: MemoryInput): MemoryPla
   const parts: MemoryParts = {
     program: programBytes,
     weights: countBytes(parameters) + countBytes(adapter),
+    reference: input.hasReference === true ? countBytes(parameters) : 0,
     moments,
     gradients,
     accumulator,
@@ -86,20 +92,20 @@ export function planMemory(shapes: PlannedShapes, input: MemoryInput): MemoryPla
         ? CODE_OF_LAYER * shapes.model.text.numLayers * input.shapesCompiled + gradients
         : 0,
     images,
-    kvCache: validation === undefined ? 0 : kvCacheOf(shapes, validation),
+    kvCache: generation === undefined ? 0 : kvCacheOf(shapes, generation),
   };
-  const always = parts.program + parts.weights + moments + parts.compiled;
+  const always = parts.program + parts.weights + parts.reference + moments + parts.compiled;
   const largest = FLOAT * Math.max(...[...trained.values()].map(({ elements }) => elements));
   const atOnce: [MemoryPlan['peak'], number][] = [
     ['backward pass', always + gradients + accumulator + activations + images],
     ['adding up gradients', always + gradients + accumulator + (fused ? accumulator : largest)],
     [
-      'validation',
+      'generation of responses',
       always +
         parts.kvCache +
-        (validation === undefined
+        (generation === undefined
           ? 0
-          : passing(shapes, validation.prompts) + imagesOf(shapes, validation.prompts)),
+          : passing(shapes, generation.prompts) + imagesOf(shapes, generation.prompts)),
     ],
   ];
   const [peak, totalBytes] = atOnce.reduce((most, one) => (one[1] > most[1] ? one : most));
@@ -182,7 +188,7 @@ function imagesOf({ model: { vision, text } }: PlannedShapes, { patches }: Batch
 
 function kvCacheOf(
   { model: { text }, dtype }: PlannedShapes,
-  { prompts, maxNewTokens }: NonNullable<MemoryInput['validation']>,
+  { prompts, maxNewTokens }: NonNullable<MemoryInput['generation']>,
 ): number {
   const slots = prompts.length + maxNewTokens;
   const width = 2 * text.numLayers * text.numKeyValueHeads * text.headDim;

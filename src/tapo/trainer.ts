@@ -5,6 +5,7 @@ import { readRows } from '../data/readers/dataset.ts';
 import { encodeTriplets, type TripletPrompts } from '../data/triplets.ts';
 import { runSteps, type StepFigures, type TrainOptions, type TrainResult } from '../stage/loop.ts';
 import { inStage, type OpenStage } from '../stage/open.ts';
+import { planTapoTraining, tapoPredictionOf } from '../stage/planTapo.ts';
 import { createAccumulator } from '../train/accumulate.ts';
 import { firstState, resumeFrom, type TrainingState } from '../train/checkpoint.ts';
 import { createOptimiser } from '../train/optimiser.ts';
@@ -32,14 +33,22 @@ import { createUpdater } from './update.ts';
  */
 export async function trainTapo(config: TapoConfig, options: TrainOptions): Promise<TrainResult> {
   return inStage(config, options, async (opened) => {
-    const { run, inputs } = opened;
+    const { run, model, inputs } = opened;
     const { rows, tooLong } = await readTriplets(config, inputs);
     const classes = [...new Set(rows.flatMap(({ answer, options: named }) => [answer, ...named]))];
     const reward = await rewardOf(config.reward, classes);
     const totalSteps =
       config.steps ?? Math.ceil(((config.epochs ?? 1) * rows.length) / config.batch.promptsPerStep);
     const { loss, filters, keepAllWhenNone } = decided(config);
+    const predicted = await planTapoTraining({
+      ...opened,
+      config,
+      rows,
+      tooLong,
+      model: model.network.config,
+    });
     run.note({
+      predicted: tapoPredictionOf(predicted),
       triplets: rows.length,
       rowsTooLong: tooLong,
       classes,

@@ -3,7 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DEFAULT_OPTIONS } from '../../src/data/synthetic/plan.ts';
+import { writeSyntheticSet } from '../../src/data/synthetic/write.ts';
 import type { Plan } from '../../src/stage/plan.ts';
+import type { TapoPlan } from '../../src/stage/planTapo.ts';
 import type { Advice } from '../../src/stage/planAdvice.ts';
 import { DECODER_3B, makeHeadersOnly, makeRows } from '../stage/planSupport.ts';
 import { runFiner1 } from '../support/cli.ts';
@@ -79,5 +82,39 @@ describe('finer1 plan', () => {
     const { code, stderr } = await plan('batch.rowPerStep=4');
     expect(code).toBe(1);
     expect(stderr).toContain('rowsPerStep');
+  });
+
+  it('plans stage 2 where the config is of it', async () => {
+    const birds = join(folder, 'birds');
+    await writeSyntheticSet(birds, { ...DEFAULT_OPTIONS, difficulty: 'easy', testPictures: 4 });
+    const config = fileURLToPath(new URL('../../configs/tiny-tapo.yaml', import.meta.url));
+    const model = fileURLToPath(new URL('../../models/tiny-base', import.meta.url));
+    const set = [
+      `model=${model}`,
+      `output=${join(folder, 'run')}`,
+      `data.train=[${join(birds, 'triplets.jsonl')}]`,
+    ];
+    const more = ['batch.promptsPerStep=32', 'batch.promptsPerUpdate=16', 'rollout.n2=3'];
+    const { code, stdout } = await runFiner1(['plan', '--config', config, '--set', ...set, ...more]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(
+      /^A step +32 prompts, 256 responses, 2 updates of 2 micro-batches; checkpointing none$/m,
+    );
+    expect(stdout).toMatch(/^Time +.*: rollout [\d.]+ s, scoring [\d.]+ s, update [\d.]+ s a step/m);
+    expect(stdout).toContain('It fits.');
+    const large = await runFiner1([
+      'plan',
+      '--config',
+      config,
+      '--json',
+      '--set',
+      ...set,
+      'rollout.responsesAtOnce=4000000',
+      'batch.promptsPerStep=400000',
+    ]);
+    expect(large.code).toBe(1);
+    const plan = JSON.parse(large.stdout) as TapoPlan;
+    expect(plan.memory).toMatchObject({ peak: 'generation of responses' });
+    expect(plan.fits.memory).toBe(false);
   });
 });
