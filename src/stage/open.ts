@@ -73,7 +73,7 @@ export async function inStage(
     }
     const validationRows = await readValidationRows(config);
     run.note({ backend, model: folder, seed: config.seed });
-    if (!resume) {
+    if (run.resumedFrom === undefined) {
       run.note({ data: await hashFiles(config.data.train), weights: await hashWeights(folder) });
     }
     const started = performance.now();

@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError, messageOf } from '../../common/errors.ts';
+import { readJson } from '../../common/json.ts';
 import { log } from '../../common/log.ts';
 import { toYaml } from '../../config/file.ts';
 import { orCannotWrite, replaceFile } from '../../model/safetensors.ts';
@@ -51,10 +52,12 @@ export interface RunOptions {
 }
 
 const [CONFIG, FACTS] = ['config.yaml', 'run.json'];
-const OWN = [CONFIG, FACTS, 'metrics.jsonl', 'generations.jsonl', 'checkpoints'];
+const LOGS = ['metrics.jsonl', 'generations.jsonl'];
+const OWN = [CONFIG, FACTS, ...LOGS, 'checkpoints'];
 
 /**
- * Opens the folder of a run, and writes into it what is going to run, before any work: `config.yaml`, `run.json`. To
+ * Opens the folder of a run, and writes into it what is going to run, before any work: `config.yaml`, `run.json`. A run
+ * that ended before its first step is begun again. To
  * resume, what was logged after the newest checkpoint is cut off, and what a kill left of a later one is deleted.
  *
  * @throws ConfigError if there is a run already and it is not to be resumed, or there is none and it is
@@ -150,7 +153,7 @@ function writeConfig(file: string, text: string): void {
 
 function assertRight(folder: string, resume: boolean): void {
   const found = OWN.find((name) => existsSync(join(folder, name)));
-  if (found !== undefined && !resume) {
+  if (found !== undefined && !resume && hasBegun(folder)) {
     throw new ConfigError(
       `${folder} holds a run already (${found}). Go on with it by --resume, or give another folder as output.`,
     );
@@ -159,6 +162,19 @@ function assertRight(folder: string, resume: boolean): void {
     throw new ConfigError(
       `${folder} holds no run that could be resumed. Leave --resume out to begin one, or give the folder of one as output.`,
     );
+  }
+}
+
+/* Whether beginning anew would lose more than the facts of a run of ours that took no step. */
+function hasBegun(folder: string): boolean {
+  const isLogged = LOGS.some(
+    (name) => existsSync(join(folder, name)) && statSync(join(folder, name)).size > 0,
+  );
+  if (isLogged || newestCheckpoint(folder) !== undefined) return true;
+  try {
+    return !Array.isArray((readJson(join(folder, FACTS)) as { sessions?: unknown }).sessions);
+  } catch {
+    return true;
   }
 }
 

@@ -110,6 +110,22 @@ describe('openRun', () => {
     },
   );
 
+  it('begins again where a run ended before its first step, and not after it', () => {
+    const open = (more: object) => openRun(folder, { config: { ...CONFIG, ...more }, resume: false });
+    {
+      using run = open({});
+      run.end('failed');
+    }
+    {
+      using run = open({ other: 1 });
+      expect(read('config.yaml')).toContain('other: 1');
+      expect(factsOf()).toMatchObject({ sessions: [{ fromStep: 0 }] });
+      run.logStep({ step: 1, loss: 2 });
+    }
+    expect(() => open({})).toThrow(`${folder} holds a run already (config.yaml).`);
+    expect(rowsOf('metrics.jsonl')).toEqual([{ step: 1, loss: 2 }]);
+  });
+
   it('resumes no run where there is none', () => {
     expect(() => openRun(folder, { config: CONFIG, resume: true })).toThrow(
       `${folder} holds no run that could be resumed.`,
