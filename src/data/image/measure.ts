@@ -24,6 +24,10 @@ export async function measureImage(
     const size = smartResize(h, w, { ...config, factor: config.patchSize * config.mergeSize });
     return [1, size[0] / config.patchSize, size[1] / config.patchSize];
   } catch (error) {
-    throw new DataError(`${nameOf(source)} cannot be used as a picture: ${messageOf(error).trim()}.`);
+    // sharp ends some of its reasons with a colon, ours with a full stop.
+    const reason = messageOf(error).trim().replace(/[:.]$/, '');
+    throw new DataError(
+      `${nameOf(source)} cannot be used as a picture: ${reason}. Replace it, or leave its row out.`,
+    );
   }
 }
