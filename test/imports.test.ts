@@ -21,7 +21,9 @@ const ALLOWED: Record<string, readonly string[]> = {
   sft: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train', 'stage'],
   eval: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train', 'stage'],
   tapo: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train', 'stage'],
-  cli: ['common', 'config', 'data', 'runtime', 'model', 'train', 'api', 'stage', 'sft', 'tapo'],
+  // Of train, only the hashes of weights.
+  classify: ['common', 'config', 'data', 'runtime', 'model', 'train', 'api'],
+  cli: ['common', 'config', 'data', 'runtime', 'model', 'train', 'api', 'stage', 'sft', 'tapo', 'classify'],
 };
 /* Packages that only these folders know. */
 const ONLY_IN: Record<string, RegExp> = {

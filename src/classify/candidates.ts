@@ -61,6 +61,8 @@ function linesOf(file: string): string[] {
       .replace(/\s+$/, '')
       .split(/\r?\n/);
   } catch (error) {
-    throw new ConfigError(`${file} cannot be read: ${messageOf(error)}. Give a file with one candidate a line.`);
+    throw new ConfigError(
+      `${file} cannot be read: ${messageOf(error)}. Give a file with one candidate a line.`,
+    );
   }
 }

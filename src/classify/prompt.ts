@@ -6,11 +6,10 @@ export const PROMPT_VERSION = 'classify-1';
 /** What is asked where nothing else is said; a question that names the domain ("What kind of bird is this?") is better. */
 export const QUESTION = 'What is the name of the object in this picture?';
 
-/*
- * The text that the released stage 2 puts behind each question. It is not taken from the stage's config: a prompt of this
- * version stays what it is when that changes.
+/**
+ * What asks for the reasoning: the text that the released stage 2 puts behind each question. It is not taken from that
+ * stage's config, as a prompt of this version stays what it is when that changes.
  */
-/** What asks for the reasoning. */
 export const INSTRUCTION =
   'You first think through the reasoning process as an internal monologue, enclosed within <think> </think> tags. Then, ' +
   'provide your final answer enclosed within <answer> </answer> tags.';

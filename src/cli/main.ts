@@ -2,6 +2,7 @@ import yargs from 'yargs';
 import { BackendError, CheckpointError, ConfigError, DataError, messageOf } from '../common/errors.ts';
 import { log } from '../common/log.ts';
 import { FINER1_VERSION } from '../common/version.ts';
+import { classifyCommand } from './classify.ts';
 import { dataCommand } from './data.ts';
 import { doctorCommand } from './doctor.ts';
 import { generateCommand } from './generate.ts';
@@ -10,6 +11,7 @@ import { planCommand } from './plan.ts';
 import { setupCommand } from './setup.ts';
 import { sftCommand } from './sft.ts';
 import { tapoCommand } from './tapo.ts';
+import { verifyCommand } from './verify.ts';
 
 const FAILED = 1;
 const WRONG_USAGE = 2;
@@ -31,6 +33,8 @@ export async function main(args: string[]): Promise<void> {
     .command(planCommand)
     .command(sftCommand)
     .command(tapoCommand)
+    .command(classifyCommand)
+    .command(verifyCommand)
     .demandCommand(1, 'Name a command.')
     .strict()
     .version(FINER1_VERSION)

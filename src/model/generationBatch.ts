@@ -92,12 +92,17 @@ export class GenerationBatch implements Disposable {
 
   /** Makes room for the tokens to come, and drops finished responses once that saves time. */
   tidyUp(): void {
-    const going = this.responses.flatMap(({ finished }, i) => (finished ? [] : [i]));
-    // A smaller batch is another shape, which has to be traced: only where it saves much.
-    const drops = going.length <= this.responses.length / 2;
+    const [going, finished] = [false, true].map((is) =>
+      this.responses.flatMap((response, i) => (response.finished === is ? [i] : [])),
+    ) as [number[], number[]];
+    // A smaller batch is another shape, which has to be compiled: only where it saves much, and powers of two only.
+    const size = 2 ** Math.ceil(Math.log2(going.length));
+    const drops = size <= this.responses.length / 2;
     const isFull = this.cache.slots < this.slotsFor(this.made + TOKENS_AT_ONCE);
     if (!drops && !isFull) return;
-    const kept = drops ? going : this.responses.map((_, i) => i);
+    const kept = drops
+      ? [...going, ...finished.slice(0, size - going.length)]
+      : this.responses.map((_, i) => i);
     const slots = isFull ? this.slotsFor(2 * this.made + FIRST_SLOTS) : this.cache.slots;
     this.cache = rearrangeCache(this.cache, kept, slots);
     this.responses = kept.map((i) => this.responses[i] as Response);
