@@ -18,7 +18,9 @@ describe('arrangeOptions', () => {
     const shuffle = (seed: number, file: string, row: number): string =>
       (arrangeOptions(OPTIONS, 'shuffled', seed, { file, row })[0] ?? []).join('');
     const orders = Array.from({ length: 400 }, (_, row) => shuffle(1, 'x', row + 1));
-    expect(orders.every((order) => OPTIONS.every((one) => order.includes(one)) && order.length === 4)).toBe(true);
+    expect(orders.every((order) => OPTIONS.every((one) => order.includes(one)) && order.length === 4)).toBe(
+      true,
+    );
     for (const place of [0, 1, 2, 3]) {
       const count = orders.filter((order) => order[place] === 'a').length;
       // 100 expected, with a standard deviation of 8.7.
