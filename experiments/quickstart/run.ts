@@ -6,6 +6,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { format, resolveConfig } from 'prettier';
 import { type Estimate, bootstrapMean, pairedBootstrap } from '../../src/eval/bootstrap.ts';
 import { readCpu } from '../../src/common/machine.ts';
 import {
@@ -32,23 +33,32 @@ const STAGES = {
 type Model = 'base' | 'sft' | keyof typeof STAGES;
 const MODELS: readonly Model[] = ['base', 'sft', 'tapo', 'dapo'];
 
+/* 0 and 1 of each question, in a text: a digit each. */
+type Digits = Record<Split, Record<keyof Rightness[Split], string>>;
+
 interface SeedResult {
   seed: number;
   seconds: Partial<Record<Model, number>>;
-  rightness: Record<Model, Rightness>;
+  rightness: Record<Model, Digits>;
 }
+
+function digitsOf(rightness: Rightness): Digits {
+  const of = ({ right, formed }: Rightness[Split]) => ({ right: right.join(''), formed: formed.join('') });
+  return { seen: of(rightness.seen), unseen: of(rightness.unseen) };
+}
+const valuesOf = (digits: string): number[] => Array.from(digits, Number);
 
 async function runSeed(seed: number): Promise<SeedResult> {
   const folder = join(RUNS, `seed-${seed}`);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const birds = await drawBirds(folder, seed);
-  const base = await examine(path('models/tiny-base'), birds);
+  const base = digitsOf(await examine(path('models/tiny-base'), birds));
   const sft = await fineTune(folder, birds, seed);
   const result: SeedResult = {
     seed,
     seconds: { sft: sft.seconds },
-    rightness: { base, sft: await examine(sft.checkpoint, birds) } as SeedResult['rightness'],
+    rightness: { base, sft: digitsOf(await examine(sft.checkpoint, birds)) } as SeedResult['rightness'],
   };
   for (const [name, settings] of Object.entries(STAGES) as [keyof typeof STAGES, readonly string[]][]) {
     const { checkpoint, seconds } = await reinforce(folder, birds, {
@@ -58,7 +68,7 @@ async function runSeed(seed: number): Promise<SeedResult> {
       settings,
     });
     result.seconds[name] = seconds;
-    result.rightness[name] = await examine(checkpoint, birds);
+    result.rightness[name] = digitsOf(await examine(checkpoint, birds));
   }
   return result;
 }
@@ -74,13 +84,13 @@ const results: Results = existsSync(FILE)
 for (let seed = 1; seed <= Number(values.seeds); seed++) {
   if (results.seeds.some((one) => one.seed === seed)) continue;
   results.seeds.push(await runSeed(seed));
-  writeFileSync(FILE, `${JSON.stringify(results)}\n`);
+  writeFileSync(FILE, `${JSON.stringify(results, undefined, 2)}\n`);
 }
 
 const percent = ({ mean, low, high }: Estimate): string =>
   `${(100 * mean).toFixed(1)} (${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)})`;
 const rightOf = (seed: SeedResult, model: Model, split: Split): number[] =>
-  seed.rightness[model][split].right;
+  valuesOf(seed.rightness[model][split].right);
 const pooled = (model: Model, split: Split): number[] =>
   results.seeds.flatMap((seed) => rightOf(seed, model, split));
 const difference = (before: Model, after: Model, split: Split): string =>
@@ -91,7 +101,7 @@ const lines = [
   '| ---- | ----- | ---- | ------ | ---------- | ------- |',
   ...results.seeds.flatMap((seed) =>
     MODELS.map((model) => {
-      const formed = SPLITS.flatMap((split) => seed.rightness[model][split].formed);
+      const formed = SPLITS.flatMap((split) => valuesOf(seed.rightness[model][split].formed));
       const cells = [
         seed.seed,
         model,
@@ -121,5 +131,6 @@ console.log(text);
 if (existsSync(README)) {
   const [before = '', rest = ''] = readFileSync(README, 'utf8').split('<!-- table -->');
   const after = rest.split('<!-- end -->')[1] ?? '\n';
-  writeFileSync(README, `${before}<!-- table -->\n\n${text}\n\n<!-- end -->${after}`);
+  const page = `${before}<!-- table -->\n\n${text}\n\n<!-- end -->${after}`;
+  writeFileSync(README, await format(page, { ...(await resolveConfig(README)), parser: 'markdown' }));
 }
