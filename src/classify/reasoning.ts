@@ -12,8 +12,6 @@ export interface Reasoning {
   rest: string;
   /** all that was said, which may go on behind the mark */
   said: string;
-  /** it was cut at the limit */
-  truncated: boolean;
 }
 
 export interface ReasonOptions {
@@ -30,40 +28,42 @@ export async function reason(
   model: Model,
   inputs: ModelInputs,
   { maxNewTokens, withAnswer, signal }: ReasonOptions,
-): Promise<Reasoning> {
-  const stream = createTextStream(model.tokenizer as Tokenizer);
-  // A picture's token in an answer means nothing, and could not be scored.
+): Promise<Reasoning & { truncated: boolean }> {
+  const tokenizer = model.tokenizer as Tokenizer;
+  const stream = createTextStream(tokenizer);
+  // A picture's token in a response means nothing, and could not be scored.
   const stopTokens = [...model.eosTokenIds, model.config.imageTokenId];
   const tokens: number[] = [];
-  // Places between tokens that are places between characters.
-  const cuts = [{ tokens: 0, characters: 0 }];
   let said = '';
   let truncated = false;
   for await (const parts of model.stream(inputs, { maxNewTokens, stopTokens, ...(signal && { signal }) })) {
     for (const part of parts) {
-      for (const token of part.tokens.filter((one) => !stopTokens.includes(one))) {
-        tokens.push(token);
-        const text = stream.push([token]);
-        said += text;
-        if (text !== '') cuts.push({ tokens: tokens.length, characters: said.length });
-      }
+      const more = part.tokens.filter((token) => !stopTokens.includes(token));
+      tokens.push(...more);
+      said += stream.push(more);
       truncated = part.finishReason === 'length';
     }
-    if (!withAnswer && MARK.test(said)) break;
+    // What is done at the limit is not cut by it.
+    if (!withAnswer && MARK.test(said)) return { ...splitAtMark(tokens, tokenizer), truncated: false };
   }
-  const end = stream.end();
-  said += end;
-  if (end !== '') cuts.push({ tokens: tokens.length, characters: said.length });
-  const at = MARK.exec(said)?.index;
-  const text = said.slice(0, at);
-  const cut = cuts.findLast(({ characters }) => characters <= text.length) as (typeof cuts)[number];
-  return {
-    text,
-    tokens: tokens.slice(0, cut.tokens),
-    rest: text.slice(cut.characters),
-    said,
-    truncated: truncated && (withAnswer || at === undefined),
+  return { ...splitAtMark(tokens, tokenizer), truncated };
+}
+
+/** Splits what was said where the reasoning ends. */
+export function splitAtMark(tokens: readonly number[], tokenizer: Tokenizer): Reasoning {
+  const stream = createTextStream(tokenizer);
+  // Places between tokens that are places between characters.
+  const cuts = [{ tokens: 0, characters: 0 }];
+  let said = '';
+  const say = (text: string, end: number): void => {
+    said += text;
+    if (text !== '') cuts.push({ tokens: end, characters: said.length });
   };
+  for (const [i, token] of tokens.entries()) say(stream.push([token]), i + 1);
+  say(stream.end(), tokens.length);
+  const text = said.slice(0, MARK.exec(said)?.index);
+  const cut = cuts.findLast(({ characters }) => characters <= text.length) as (typeof cuts)[number];
+  return { said, text, tokens: tokens.slice(0, cut.tokens), rest: text.slice(cut.characters) };
 }
 
 /** The reasoning alone: without the mark that opens it. */
