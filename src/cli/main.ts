@@ -5,6 +5,7 @@ import { FINER1_VERSION } from '../common/version.ts';
 import { classifyCommand } from './classify.ts';
 import { dataCommand } from './data.ts';
 import { doctorCommand } from './doctor.ts';
+import { evalCommand } from './eval.ts';
 import { generateCommand } from './generate.ts';
 import { Interrupted } from './interrupt.ts';
 import { planCommand } from './plan.ts';
@@ -29,6 +30,7 @@ export async function main(args: string[]): Promise<void> {
     .command(setupCommand)
     .command(doctorCommand)
     .command(generateCommand)
+    .command(evalCommand)
     .command(dataCommand)
     .command(planCommand)
     .command(sftCommand)

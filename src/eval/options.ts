@@ -1,8 +1,5 @@
 import { createRandom, shuffled } from '../common/random.ts';
-
-/** How the options of a question are ordered: as the file has them, by seed and row, or in each rotation. */
-export const OPTION_ORDERS = ['stored', 'shuffled', 'rotations'] as const;
-export type OptionOrder = (typeof OPTION_ORDERS)[number];
+import type { OptionOrder } from '../config/eval.ts';
 
 /**
  * The options of a question in the order or orders to ask it with.

@@ -1,8 +1,5 @@
+import type { PromptKind } from '../config/eval.ts';
 import { withOptions } from '../data/synthetic/describer.ts';
-
-/** How a question is put: as the released evaluation does, or as it is, with the options behind it. */
-export const PROMPTS = ['released', 'plain'] as const;
-export type PromptKind = (typeof PROMPTS)[number];
 
 /**
  * The text that goes with a picture.
