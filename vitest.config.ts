@@ -7,7 +7,7 @@ export default defineConfig({
     // TensorFlow starts once in a process; a process for each file keeps its state apart.
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
   },
 });
