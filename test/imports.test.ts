@@ -23,7 +23,20 @@ const ALLOWED: Record<string, readonly string[]> = {
   tapo: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train', 'stage'],
   // Of train, only the hashes of weights.
   classify: ['common', 'config', 'data', 'runtime', 'model', 'train', 'api'],
-  cli: ['common', 'config', 'data', 'runtime', 'model', 'train', 'api', 'stage', 'sft', 'tapo', 'classify'],
+  cli: [
+    'common',
+    'config',
+    'data',
+    'runtime',
+    'model',
+    'train',
+    'api',
+    'stage',
+    'sft',
+    'tapo',
+    'eval',
+    'classify',
+  ],
 };
 /* Packages that only these folders know. */
 const ONLY_IN: Record<string, RegExp> = {
