@@ -1,6 +1,7 @@
 /*
- * What the quickstart and its experiment share: the synthetic set, both stages on it, and how right a model is.
+ * What the quickstart and the experiments share: the synthetic set, both stages on it, and how right a model is.
  */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadConfigFile } from '../src/config/file.ts';
@@ -12,7 +13,7 @@ import { writeSyntheticSet } from '../src/data/synthetic/write.ts';
 import { trainSft } from '../src/sft/trainer.ts';
 import { selectBackend } from '../src/runtime/index.ts';
 import { openInputs } from '../src/stage/inputs.ts';
-import type { TrainResult } from '../src/stage/loop.ts';
+import type { TrainOptions } from '../src/stage/loop.ts';
 import { ask } from '../src/stage/validate.ts';
 import { trainTapo } from '../src/tapo/trainer.ts';
 import { loadForTraining } from '../src/train/trainedModel.ts';
@@ -27,14 +28,22 @@ export type Rightness = Record<Split, { right: number[]; formed: number[] }>;
 
 const MAX_NEW_TOKENS = 96;
 
-export interface Timed extends TrainResult {
-  seconds: number;
+/** A checkpoint that a training ended with. */
+export interface Trained {
+  checkpoint: string;
+  /** undefined where it went on from what was broken off */
+  seconds: number | undefined;
 }
 
-async function timed(train: () => Promise<TrainResult>): Promise<Timed> {
+/* Trains, or goes on with what is in the output's folder. */
+async function train<C extends { output: string }>(
+  config: C,
+  stage: (config: C, options: TrainOptions) => Promise<{ checkpoint: string }>,
+): Promise<Trained> {
   const started = performance.now();
-  const result = await train();
-  return { ...result, seconds: (performance.now() - started) / 1e3 };
+  const resume = existsSync(join(config.output, 'run.json'));
+  const { checkpoint } = await stage(config, { resume });
+  return { checkpoint, seconds: resume ? undefined : (performance.now() - started) / 1e3 };
 }
 
 /** Draws the birds of a seed into a folder. */
@@ -45,7 +54,7 @@ export async function drawBirds(folder: string, seed: number): Promise<string> {
 }
 
 /** Stage 1 on the birds, from the base model, without validation on the way. */
-export function fineTune(folder: string, birds: string, seed: number): Promise<Timed> {
+export function fineTune(folder: string, birds: string, seed: number): Promise<Trained> {
   const config = loadConfigFile(path('configs/tiny-sft.yaml'), sftSchema, [
     `seed=${seed}`,
     `output=${join(folder, 'sft')}`,
@@ -53,25 +62,24 @@ export function fineTune(folder: string, birds: string, seed: number): Promise<T
     'data.validation=null',
     'validation=null',
   ]);
-  return timed(() => trainSft(config, { resume: false }));
+  return train(config, trainSft);
 }
 
-/** Stage 2 on the birds, from a checkpoint of stage 1. */
+/** Stage 2 on the birds by a config, from a checkpoint of stage 1, without validation on the way. */
 export function reinforce(
   folder: string,
   birds: string,
-  from: { seed: number; model: string; name: string; settings: readonly string[] },
-): Promise<Timed> {
-  const config = loadConfigFile(path('configs/tiny-tapo.yaml'), tapoSchema, [
+  from: { seed: number; model: string; name: string; config: string },
+): Promise<Trained> {
+  const config = loadConfigFile(from.config, tapoSchema, [
     `seed=${from.seed}`,
     `model=${from.model}`,
     `output=${join(folder, from.name)}`,
     `data.train=[${join(birds, 'triplets.jsonl')}]`,
     'data.validation=null',
     'validation=null',
-    ...from.settings,
   ]);
-  return timed(() => trainTapo(config, { resume: false }));
+  return train(config, trainTapo);
 }
 
 /** Asks a model all test questions: four options in another order each time, an exact name counts. */

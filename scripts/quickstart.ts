@@ -50,7 +50,7 @@ const tapo = await reinforce(folder, birds, {
   seed: SEED,
   model: sft.checkpoint,
   name: 'tapo',
-  settings: [],
+  config: path('configs/tiny-tapo.yaml'),
 });
 const afterTapo = await examine(tapo.checkpoint, birds);
 

@@ -1,0 +1,69 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { bootstrapMean, type Estimate, pairedBootstrap } from '../../src/eval/bootstrap.ts';
+import { replaceFile } from '../../src/model/safetensors.ts';
+import { type Rightness, type Split, SPLITS } from '../../scripts/pipeline.ts';
+
+/** 0 and 1 of each question, in a text: a digit each. */
+export type Digits = Record<Split, Record<keyof Rightness[Split], string>>;
+
+/** What came out of the models of a seed, by their names; a model that is missing is still to be made. */
+export interface SeedResult {
+  seed: number;
+  /** of training; left out where that was broken off in between */
+  seconds: Record<string, number>;
+  rightness: Record<string, Digits>;
+}
+
+/** What `results.json` of an experiment holds. */
+export interface Results {
+  processor: string;
+  seeds: SeedResult[];
+}
+
+/** Reads `results.json`, if it is there. */
+export const readResults = (file: string): Results | undefined =>
+  existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Results) : undefined;
+
+/** Writes `results.json`: whole, or not at all. */
+export function writeResults(file: string, results: Results): void {
+  replaceFile(file, (write) => {
+    write(Buffer.from(`${JSON.stringify(results, undefined, 2)}\n`));
+  });
+}
+
+/** What each question got, as `results.json` has it. */
+export function digitsOf(rightness: Rightness): Digits {
+  const of = ({ right, formed }: Rightness[Split]) => ({ right: right.join(''), formed: formed.join('') });
+  return { seen: of(rightness.seen), unseen: of(rightness.unseen) };
+}
+
+const valuesOf = (digits: string): number[] => Array.from(digits, Number);
+
+/** The seeds that have all of some models: others would compare unlike questions. */
+export const complete = ({ seeds }: Results, models: readonly string[]): SeedResult[] =>
+  seeds.filter(({ rightness }) => models.every((model) => Object.hasOwn(rightness, model)));
+
+function answers(
+  seeds: readonly SeedResult[],
+  model: string,
+  split: Split,
+  what: 'right' | 'formed',
+): number[] {
+  return seeds.flatMap(({ seed, rightness }) => {
+    const digits = rightness[model];
+    if (digits === undefined) throw new RangeError(`Seed ${seed} has no ${model}.`);
+    return valuesOf(digits[split][what]);
+  });
+}
+
+/** The share of right answers of a model, over all questions of some seeds. */
+export const accuracy = (seeds: readonly SeedResult[], model: string, split: Split): Estimate =>
+  bootstrapMean(answers(seeds, model, split, 'right'));
+
+/** How much more `after` has right than `before`, question by question. */
+export const gain = (seeds: readonly SeedResult[], before: string, after: string, split: Split): Estimate =>
+  pairedBootstrap(answers(seeds, before, split, 'right'), answers(seeds, after, split, 'right'));
+
+/** The share of responses in the right form, seen and unseen together. */
+export const wellFormed = (seeds: readonly SeedResult[], model: string): number =>
+  bootstrapMean(SPLITS.flatMap((split) => answers(seeds, model, split, 'formed'))).mean;
