@@ -133,6 +133,16 @@ const generationsSchema = z.strictObject({
     .describe('the last steps whose log-probabilities are kept, token by token, for finer1 tapo replay'),
 });
 
+/* As in stage 1, with the paper's values of stage 2. */
+const tapoOptimiserSchema = optimiserSchema.extend({
+  learningRate: withDefault(optimiserSchema.shape.learningRate, 1e-6),
+  weightDecay: withDefault(optimiserSchema.shape.weightDecay, 0.01),
+});
+const tapoScheduleSchema = scheduleSchema.extend({
+  kind: withDefault(scheduleSchema.shape.kind, 'constant'),
+  warmupSteps: withDefault(scheduleSchema.shape.warmupSteps, 0),
+});
+
 /** Triplet augmented policy optimisation (stage 2 of the paper): what `finer1 tapo --config` reads. */
 export const tapoSchema = z
   .strictObject({
@@ -150,10 +160,8 @@ export const tapoSchema = z
     reward: rewardSchema.prefault({}).describe('what responses earn'),
     filter: filterSchema.prefault({}).describe('which groups are trained on'),
     batch: batchSchema.prefault({}).describe('how groups make updates'),
-    optimiser: optimiserSchema.prefault({ learningRate: 1e-6, weightDecay: 0.01 }).describe('AdamW'),
-    schedule: scheduleSchema
-      .prefault({ kind: 'constant', warmupSteps: 0 })
-      .describe('of the learning rate, by steps'),
+    optimiser: tapoOptimiserSchema.prefault({}).describe('AdamW'),
+    schedule: tapoScheduleSchema.prefault({}).describe('of the learning rate, by steps'),
     epochs: z.number().positive().optional().describe('passes over the triplets; or give steps'),
     steps: z.int().positive().optional().describe('rollout batches; or give epochs'),
     validation: validationSchema.optional().describe('accuracy by generation, on the way'),
@@ -209,4 +217,15 @@ function assertFits(config: Related, context: z.RefinementCtx): void {
   if (filter.low >= filter.high) {
     problem(['filter', 'low'], `${filter.low} is not below high, ${filter.high}: every group would go.`);
   }
+}
+
+/* The same setting with another default. */
+function withDefault<T extends z.ZodType>(
+  setting: z.ZodDefault<T>,
+  value: z.util.NoUndefined<z.output<T>>,
+): z.ZodDefault<T> {
+  return setting
+    .removeDefault()
+    .default(value)
+    .describe(setting.description ?? '');
 }

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { format, resolveConfig } from 'prettier';
 import { describe, expect, it } from 'vitest';
+import { configDocs } from '../../scripts/configDocs.ts';
 import { editorSchemas } from '../../src/config/editorSchemas.ts';
 import { loadConfigFile } from '../../src/config/file.ts';
 import { sftSchema } from '../../src/config/sft.ts';
@@ -55,6 +57,12 @@ describe('editorSchemas', () => {
       expect(written).toEqual(JSON.parse(JSON.stringify(schema)));
     },
   );
+
+  it('are listed in docs/configs.md (npx tsx scripts/write-schemas.ts)', async () => {
+    const page = join(CONFIGS, '../docs/configs.md');
+    const style = { ...(await resolveConfig(page)), parser: 'markdown' };
+    expect(readFileSync(page, 'utf8')).toBe(await format(configDocs(editorSchemas()), style));
+  });
 
   it('describes every setting', () => {
     const bare = (schema: Record<string, unknown>, path: string): string[] =>

@@ -57,6 +57,15 @@ describe("the paper's configs", () => {
     });
   });
 
+  it("keep stage 2's learning rate, decay and schedule where only others of their settings are given", () => {
+    const config = loadConfigFile(`${CONFIGS}fine-r1-3b-tapo.yaml`, tapoSchema, [
+      'optimiser={clipNorm: 0.5}',
+      'schedule={warmupSteps: 3}',
+    ]);
+    expect(config.optimiser).toMatchObject({ learningRate: 1e-6, weightDecay: 0.01, clipNorm: 0.5 });
+    expect(config.schedule).toEqual({ kind: 'constant', warmupSteps: 3 });
+  });
+
   it('take single switches', () => {
     const config = loadConfigFile(`${CONFIGS}tiny-tapo.yaml`, tapoSchema, [
       'loss.klInter.clip=0.2',
