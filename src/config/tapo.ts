@@ -225,7 +225,7 @@ function withDefault<T extends z.ZodType>(
   value: z.util.NoUndefined<z.output<T>>,
 ): z.ZodDefault<T> {
   return setting
-    .removeDefault()
+    .unwrap()
     .default(value)
     .describe(setting.description ?? '');
 }
