@@ -19,9 +19,10 @@ const ALLOWED: Record<string, readonly string[]> = {
   // What both stages of training share on top of data and training.
   stage: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train'],
   sft: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train', 'stage'],
-  eval: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train', 'stage'],
+  // It asks as classify does, to say what refusing the less probable gives.
+  eval: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train', 'stage', 'api', 'classify'],
   tapo: ['common', 'config', 'data', 'runtime', 'ops', 'model', 'train', 'stage'],
-  // Of train, only the hashes of weights.
+  // Of train, only the hashes of a model.
   classify: ['common', 'config', 'data', 'runtime', 'model', 'train', 'api'],
   cli: [
     'common',

@@ -17,7 +17,7 @@ export interface ClassifyOptions {
   instruction?: string;
   /** what is less probable is refused; default 0: nothing is */
   minProbability?: number;
-  /** tokens of the reasoning (without candidates: of the response), at most; default 1024 */
+  /** tokens of the reasoning (without candidates: of the response), at most; default 2048 */
   maxNewTokens?: number;
   /** stops between two tokens, by throwing its reason */
   signal?: AbortSignal;
@@ -38,8 +38,8 @@ export interface Classification {
   truncated: boolean;
 }
 
-/** Tokens of a reasoning, at most, where nothing else is said. */
-export const MAX_NEW_TOKENS = 1024;
+/** Tokens of a reasoning, at most, where nothing else is said: as many as in the evaluation, which calibrates. */
+export const MAX_NEW_TOKENS = 2048;
 
 /* What the trainings have between reasoning and answer: in all 404 rows of the released stage 1. */
 const BEFORE_ANSWER = '</think>\n\n<answer>';

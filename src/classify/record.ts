@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { DataError, messageOf } from '../common/errors.ts';
 import { FINER1_VERSION } from '../common/version.ts';
@@ -8,7 +7,6 @@ import { readCheckpointIndex } from '../model/checkpoint.ts';
 import { EMBEDDING } from '../model/names.ts';
 import { runningTensorFlow } from '../runtime/tensorflow/context.ts';
 import type { SelectedBackend } from '../runtime/select.ts';
-import { hashFiles, hashWeights } from '../train/run/provenance.ts';
 import type { Classification } from './classify.ts';
 import { PROMPT_VERSION, promptOf } from './prompt.ts';
 
@@ -46,25 +44,6 @@ const recordSchema = z.strictObject({
  * was asked, and what computed it. `seed` is null, as nothing is drawn.
  */
 export type ClassifyRecord = z.infer<typeof recordSchema>;
-
-/** What a model's folder holds, by the hashes of its files. */
-export type ModelHashes = Pick<ClassifyRecord['model'], 'weights' | 'config'>;
-
-/* What else than the weights decides what a model says. */
-const CONFIG_FILES = [
-  ...['config.json', 'generation_config.json', 'preprocessor_config.json'],
-  ...['tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja', 'chat_template.json'],
-];
-
-/**
- * The sha256 of a model's files.
- * @throws DataError if one cannot be read
- */
-export async function hashModel(folder: string): Promise<ModelHashes> {
-  const files = CONFIG_FILES.map((name) => join(folder, name)).filter((file) => existsSync(file));
-  const config = Object.entries(await hashFiles(files)).map(([path, hash]) => [basename(path), hash]);
-  return { weights: await hashWeights(folder), config: Object.fromEntries(config) as Record<string, string> };
-}
 
 /** What computes: versions, and the type of the weights as they are stored. */
 export function describeVersions(folder: string, backend: SelectedBackend): ClassifyRecord['versions'] {

@@ -1,7 +1,8 @@
 import type { Model } from '../api/loadModel.ts';
+import type { ModelHashes } from '../train/run/provenance.ts';
 import { type Classification, classify } from './classify.ts';
 import { PROMPT_VERSION, promptOf } from './prompt.ts';
-import { type ClassifyRecord, describeImage, type ModelHashes } from './record.ts';
+import { type ClassifyRecord, describeImage } from './record.ts';
 
 /** A field in which a record and what is found now differ; undefined: not there. */
 export interface Difference {

@@ -38,7 +38,7 @@ export const classifyCommand: CommandModule<object, ClassifyArguments> = {
       describe: "Follows the question; default: that of the released stage 2; '': nothing",
     },
     'min-probability': { type: 'number', default: 0, describe: 'Refuse what is less probable' },
-    'max-new-tokens': { type: 'number', default: 1024, describe: 'Tokens of the reasoning, at most' },
+    'max-new-tokens': { type: 'number', default: 2048, describe: 'Tokens of the reasoning, at most' },
     json: { type: 'boolean', default: false, describe: 'Print a JSON record a picture, one a line' },
   },
   handler: async (options) => {

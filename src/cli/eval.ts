@@ -1,5 +1,5 @@
 import type { CommandModule } from 'yargs';
-import { type EvalConfig, evalSchema } from '../config/eval.ts';
+import { type EvalConfig, evalSchema, OPTION_ORDERS } from '../config/eval.ts';
 
 interface EvalArguments extends EvalConfig {
   json: boolean;
@@ -19,7 +19,8 @@ export const evalCommand: CommandModule<object, EvalArguments> = {
     data: { type: 'string', array: true, demandOption: true, ...describe('data') },
     images: { type: 'string', ...describe('images') },
     'open-world': { type: 'boolean', default: false, ...describe('openWorld') },
-    options: { choices: ['stored', 'shuffled', 'rotations'] as const, array: true, ...describe('options') },
+    options: { choices: OPTION_ORDERS, array: true, ...describe('options') },
+    'max-risk': { type: 'number', ...describe('maxRisk') },
     prompt: { choices: ['released', 'plain'] as const, default: 'released' as const, ...describe('prompt') },
     siglip: { type: 'string', ...describe('siglip') },
     seed: { type: 'number', default: 0, ...describe('seed') },

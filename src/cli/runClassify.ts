@@ -10,13 +10,13 @@ import {
   type ClassifyRecord,
   describeImage,
   describeVersions,
-  hashModel,
   toRecord,
 } from '../classify/record.ts';
 import { ConfigError, DataError, messageOf } from '../common/errors.ts';
 import { log } from '../common/log.ts';
 import { startProgress } from '../common/progress.ts';
 import { resolveModel } from '../data/hub.ts';
+import { hashModel } from '../train/run/provenance.ts';
 import type { ClassifyArguments } from './classify.ts';
 import { abortOnSignal } from './interrupt.ts';
 

@@ -1,6 +1,6 @@
 import { log } from '../common/log.ts';
 import { type EvalConfig, evalSchema, parseEvalConfig } from '../config/eval.ts';
-import { compareWith } from '../eval/compare.ts';
+import { compareWith, readResults } from '../eval/compare.ts';
 import { evaluate } from '../eval/evaluate.ts';
 import { formatResults } from '../eval/print.ts';
 import type { LeftOut } from '../eval/questions.ts';
@@ -10,6 +10,8 @@ import { abortOnSignal } from './interrupt.ts';
 /** Evaluates a model, and prints how right it is. */
 export async function runEval(options: EvalArguments): Promise<void> {
   const config = parseEvalConfig(pickConfig(options));
+  // Before hours are spent.
+  const other = config.compare === undefined ? undefined : readResults(config.compare);
   const results = await abortOnSignal(async (signal) => {
     try {
       return await evaluate(config, signal);
@@ -22,7 +24,9 @@ export async function runEval(options: EvalArguments): Promise<void> {
   });
   sayLeftOut(results.leftOut);
   const comparison =
-    config.compare === undefined ? undefined : compareWith(config.compare, results, config.seed);
+    config.compare === undefined || other === undefined
+      ? undefined
+      : compareWith(config.compare, other, results, config.seed);
   process.stdout.write(
     options.json
       ? `${JSON.stringify({ ...results, comparison }, undefined, 2)}\n`

@@ -1,3 +1,4 @@
+import { describeSeconds } from '../common/progress.ts';
 import { loadConfigFile, settingsIn } from '../config/file.ts';
 import { sftSchema } from '../config/sft.ts';
 import { tapoSchema } from '../config/tapo.ts';
@@ -5,7 +6,6 @@ import type { Plan } from '../stage/plan.ts';
 import type { Advice } from '../stage/planAdvice.ts';
 import { planSft } from '../stage/planSft.ts';
 import { planTapo, type TapoPlan } from '../stage/planTapo.ts';
-import { describeSeconds } from '../train/run/progress.ts';
 import type { PlanArguments } from './plan.ts';
 
 /* What only a config of stage 2 has. */

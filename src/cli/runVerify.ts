@@ -3,8 +3,6 @@ import { loadModel, type Model } from '../api/loadModel.ts';
 import {
   type ClassifyRecord,
   describeVersions,
-  hashModel,
-  type ModelHashes,
   type PlacedRecord,
   readRecords,
 } from '../classify/record.ts';
@@ -18,6 +16,7 @@ import {
 import { ConfigError, DataError, messageOf } from '../common/errors.ts';
 import { log } from '../common/log.ts';
 import { resolveModel } from '../data/hub.ts';
+import { hashModel, type ModelHashes } from '../train/run/provenance.ts';
 import { abortOnSignal } from './interrupt.ts';
 import type { VerifyArguments } from './verify.ts';
 

@@ -6,6 +6,9 @@ import { readJson } from '../common/json.ts';
 
 const count = z.int().positive();
 
+/** How the options of a question are ordered. */
+export const OPTION_ORDERS = ['stored', 'shuffled', 'rotations', 'classify'] as const;
+
 /** What `finer1 eval` is asked for. */
 export const evalSchema = z.strictObject({
   model: z.string().min(1).describe("folder in Hugging Face's layout, or a hub id (owner/name)"),
@@ -13,10 +16,19 @@ export const evalSchema = z.strictObject({
   images: z.string().optional().describe('where the paths of pictures begin; default: beside each file'),
   openWorld: z.boolean().default(false).describe('ask without options'),
   options: z
-    .array(z.enum(['stored', 'shuffled', 'rotations']))
+    .array(z.enum(OPTION_ORDERS))
     .min(1)
     .optional()
-    .describe('orders of the options, each asked in a pass of its own; default: stored and shuffled'),
+    .describe(
+      'orders of the options, each asked in a pass of its own; classify: shuffled, as candidates of `finer1 classify`; ' +
+        'default: stored and shuffled',
+    ),
+  maxRisk: z
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .describe('share of wrong answers to allow: which --min-probability of `finer1 classify` keeps it'),
   prompt: z
     .enum(['released', 'plain'])
     .default('released')
@@ -37,8 +49,10 @@ export const evalSchema = z.strictObject({
 });
 
 export type EvalConfig = z.infer<typeof evalSchema>;
-/** How the options of a question are ordered: as the file has them, by seed and row, or in each rotation. */
-export type OptionOrder = NonNullable<EvalConfig['options']>[number];
+/**
+ * As the file has them, by seed and row, in each rotation; or by seed and row, and answered by `classify`.
+ */
+export type OptionOrder = (typeof OPTION_ORDERS)[number];
 /** How a question is put: as the released evaluation does, or as it is, with the options behind it. */
 export type PromptKind = EvalConfig['prompt'];
 
@@ -57,6 +71,11 @@ export function parseEvalConfig(options: z.input<typeof evalSchema>): EvalConfig
   }
   if (!config.openWorld && config.siglip !== undefined) {
     throw new ConfigError('SigLIP scores answers of the open world only. Add --open-world, or leave it out.');
+  }
+  if (config.maxRisk !== undefined && config.options?.includes('classify') !== true) {
+    throw new ConfigError(
+      'There are probabilities in the pass classify only. Add it to --options, or leave out --max-risk.',
+    );
   }
   if (config.compare !== undefined && config.out !== undefined) {
     if (resolve(config.compare) === resolve(config.out)) {

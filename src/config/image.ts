@@ -128,9 +128,8 @@ function assertSizes(found: PatchSizes, expected: PatchSizes, file: string): voi
   );
 }
 
-/** Whose training scales a picture before the image processor does: stage 1's, stage 2's, or none. */
-export const PRE_SIZES = ['none', 'sft', 'tapo'] as const;
-export type PreSize = (typeof PRE_SIZES)[number];
+/** What scales a picture before the image processor does: training in stage 1 or 2, the evaluation, or nothing. */
+export type PreSize = 'none' | 'sft' | 'tapo' | 'eval';
 
 /** In what the programs that read pictures differ. */
 export interface ImageQuirks {
@@ -143,7 +142,7 @@ export interface ImageQuirks {
   alpha: 'drop' | 'white';
   /** turn the picture as its EXIF orientation says */
   exif: boolean;
-  /** scale it first as a released training does */
+  /** scale it first as a released training, or the released evaluation, does */
   preSize: PreSize;
 }
 
@@ -152,3 +151,6 @@ export const RELEASED: ImageQuirks = { resize: 'torchvision', alpha: 'drop', exi
 
 /** For people's own pictures: cameras store them unturned, and what lies under alpha was never meant to be seen. */
 export const PICTURES: ImageQuirks = { resize: 'torchvision', alpha: 'white', exif: true, preSize: 'none' };
+
+/** As the released evaluation sees pictures: qwen-vl-utils puts them over white, and scales them by Pillow. */
+export const EVALUATED: ImageQuirks = { resize: 'torchvision', alpha: 'white', exif: false, preSize: 'eval' };

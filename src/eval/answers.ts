@@ -26,7 +26,12 @@ export interface AnswerRecord extends Verdict {
   wellFormed: boolean;
   /** it was cut at the limit */
   truncated: boolean;
+  /** of the answer among the candidates, in the pass `classify` */
+  probability?: number;
 }
+
+/** An answer that has no number yet. */
+export type NewAnswer = Omit<AnswerRecord, 'step'>;
 
 /** What decides on answers. Two evaluations with equal settings give equal ones. */
 export type Settings = Readonly<Record<string, unknown>>;
@@ -35,7 +40,7 @@ export type Settings = Readonly<Record<string, unknown>>;
 export interface Answers extends Disposable {
   /** those that are there already, and those that were added */
   readonly records: readonly AnswerRecord[];
-  add(records: readonly Omit<AnswerRecord, 'step'>[]): void;
+  add(records: readonly NewAnswer[]): void;
 }
 
 const SETTINGS = 'settings.json';
@@ -50,7 +55,7 @@ const ANSWERS = 'answers.jsonl';
  */
 export function openAnswers(folder: string | undefined, settings: Settings): Answers {
   const records: AnswerRecord[] = [];
-  const number = (added: readonly Omit<AnswerRecord, 'step'>[]): AnswerRecord[] =>
+  const number = (added: readonly NewAnswer[]): AnswerRecord[] =>
     added.map((record, i) => ({ step: records.length + i + 1, ...record }));
   if (folder === undefined) {
     return { records, add: (added) => records.push(...number(added)), [Symbol.dispose]: () => undefined };

@@ -17,17 +17,28 @@ const TAIL = 0.025;
  * @param seed of what is drawn
  * @throws RangeError if there are no values
  */
-export function bootstrapMean(values: readonly number[], seed = 0): Estimate {
-  if (values.length === 0) throw new RangeError('bootstrapMean: there are no values.');
-  const random = createRandom(seed, 'bootstrap', values.length);
-  const means = Float64Array.from({ length: RESAMPLES }, () => {
-    let sum = 0;
-    for (let i = 0; i < values.length; i++) sum += values[integerBelow(random, values.length)] as number;
-    return sum / values.length;
-  }).sort();
+export const bootstrapMean = (values: readonly number[], seed = 0): Estimate =>
+  bootstrapMeanOfMeans([values], seed);
+
+/**
+ * The mean of the groups' means, each group counting the same; samples are drawn within each group.
+ *
+ * @throws RangeError if there are no values, or none in a group
+ */
+export function bootstrapMeanOfMeans(groups: readonly (readonly number[])[], seed = 0): Estimate {
+  if (groups.length === 0 || groups.some(({ length }) => length === 0)) {
+    throw new RangeError('bootstrapMean: there are no values.');
+  }
+  const random = createRandom(seed, 'bootstrap', groups.flat().length);
+  const meanOf = (valueOf: (group: readonly number[], i: number) => number): number =>
+    groups.reduce(
+      (sum, group) => sum + group.reduce((all, _, i) => all + valueOf(group, i), 0) / group.length,
+      0,
+    ) / groups.length;
+  const drawn = (group: readonly number[]): number => group[integerBelow(random, group.length)] as number;
+  const means = Float64Array.from({ length: RESAMPLES }, () => meanOf(drawn)).sort();
   const at = (share: number): number => means[Math.round(share * (RESAMPLES - 1))] as number;
-  const mean = values.reduce((sum, x) => sum + x, 0) / values.length;
-  return { mean, low: at(TAIL), high: at(1 - TAIL) };
+  return { mean: meanOf((group, i) => group[i] as number), low: at(TAIL), high: at(1 - TAIL) };
 }
 
 /**

@@ -29,11 +29,11 @@ export interface Comparison {
 }
 
 /**
- * Compares with an evaluation in a folder, row by row, by the paired bootstrap. What is positive is better here.
- * @throws ConfigError if the folder holds no results, or none of the rows
+ * Compares with another evaluation, row by row, by the paired bootstrap. What is positive is better here.
+ * @param folder that the other one is from
+ * @throws ConfigError if they have no rows in common
  */
-export function compareWith(folder: string, results: Results, seed: number): Comparison {
-  const other = readResults(folder);
+export function compareWith(folder: string, other: Results, results: Results, seed: number): Comparison {
   const theirs = groupBy(other.rows, ({ pass }) => pass);
   const passes = [...groupBy(results.rows, ({ pass }) => pass)].flatMap(([pass, rows]) => {
     const compared = comparePass(pass, theirs.get(pass) ?? [], rows, seed);
@@ -86,7 +86,11 @@ const describe = (rows: readonly ResultRow[]): string =>
     .map(([name, some]) => `${some.length} of ${name}`)
     .join('; ');
 
-function readResults(folder: string): Results {
+/**
+ * The results of an evaluation, from its folder.
+ * @throws ConfigError if it holds none
+ */
+export function readResults(folder: string): Results {
   const file = join(folder, 'results.json');
   try {
     return JSON.parse(readFileSync(file, 'utf8')) as Results;

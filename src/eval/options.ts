@@ -17,6 +17,7 @@ export function arrangeOptions(
     case 'stored':
       return [[...options]];
     case 'shuffled':
+    case 'classify':
       return [shuffled(createRandom(seed, `options of ${place.file}`, place.row), options)];
     case 'rotations':
       return options.map((_, i) => [...options.slice(i), ...options.slice(0, i)]);

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, extname, relative, resolve } from 'node:path';
+import { assertCandidates } from '../classify/candidates.ts';
 import { ConfigError, DataError } from '../common/errors.ts';
 import { createRandom, shuffled } from '../common/random.ts';
 import type { EvalConfig, OptionOrder } from '../config/eval.ts';
@@ -12,7 +13,7 @@ import { groupBy } from './groupBy.ts';
 import { arrangeOptions } from './options.ts';
 import { promptOf } from './prompts.ts';
 
-/** A pass over the rows: with options in an order, or without (the open world). */
+/** A pass over the rows: with options in an order, or without them (the open world). */
 export type Pass = OptionOrder | 'open';
 
 /** A question as it is asked. */
@@ -29,6 +30,7 @@ export interface Question {
   image: ImageSource;
   /** as the file gives it */
   imagePath: string;
+  /** what is asked, behind the picture; in the pass `classify`, what that is given as a question */
   text: string;
   /** in the order in which they are asked; none in the open world */
   options: string[];
@@ -60,7 +62,7 @@ export const passesOf = ({ openWorld, options = ['stored', 'shuffled'] }: EvalCo
  * listed instead.
  *
  * @throws DataError if a row is wrong or has no options to name, or no picture is there at all
- * @throws ConfigError if two files have the same content
+ * @throws ConfigError if two files have the same content, or options cannot be candidates
  */
 export async function readQuestions(config: EvalConfig): Promise<Questions> {
   const { images } = config;
@@ -110,6 +112,7 @@ function questionsOf(
       `${placeOf(origin)} has no options, which the closed world asks with. Give options, or ask by --open-world.`,
     );
   }
+  if (pass === 'classify') assertCandidates(row.options, placeOf(origin));
   const place = { file: basename(origin.file), row: origin.row };
   const orders = pass === 'open' ? [[]] : arrangeOptions(row.options, pass, seed, place);
   const root = resolve(images ?? dirname(origin.file));
@@ -122,7 +125,7 @@ function questionsOf(
     ...(split !== undefined && { split }),
     image,
     imagePath: typeof image === 'string' ? pathInFile(root, image) : '',
-    text: promptOf(prompt, question, options),
+    text: pass === 'classify' ? question : promptOf(prompt, question, options),
     options,
     label: groundTruth,
     classes,

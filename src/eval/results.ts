@@ -1,19 +1,20 @@
-import { bootstrapMean, type Estimate } from './bootstrap.ts';
+import { bootstrapMeanOfMeans, type Estimate } from './bootstrap.ts';
 import type { AnswerRecord, Settings } from './answers.ts';
 import { groupBy } from './groupBy.ts';
 import { positionBias, type PositionShare } from './options.ts';
 import type { LeftOut, Pass } from './questions.ts';
+import { type Calibration, calibrate, riskCoverage, type RiskCoveragePoint } from './riskCoverage.ts';
 
-/** A row of the results; in the open world with its similarity where that is asked for. */
+/** A row of the results; in the open world with its similarity where that is asked for, of `classify` its probability. */
 export type ResultRow = Pick<
   AnswerRecord,
   'key' | 'pass' | 'turn' | 'set' | 'split' | 'options' | 'label' | 'named' | 'released' | 'strict'
 > &
-  Pick<AnswerRecord, 'wellFormed' | 'truncated'> & { similarity?: number };
+  Pick<AnswerRecord, 'wellFormed' | 'truncated' | 'probability'> & { similarity?: number };
 
 /** Figures of some rows; shares with their 95 % intervals, of which rows (not turns) are drawn. */
 export interface Group {
-  /** `all`, a split, or a set and split */
+  /** `all`, a split, the mean of the sets of one of these, or a set and split */
   name: string;
   rows: number;
   /** right by the released rule */
@@ -54,6 +55,15 @@ export interface PassResult {
   classes: ClassFigures[];
   /** the most frequent first */
   confusions: Confusion[];
+  /** of the pass `classify` */
+  refusal?: Refusal;
+}
+
+/** What refusing the less probable does. */
+export interface Refusal {
+  curve: RiskCoveragePoint[];
+  /** where a risk is wished for */
+  calibration?: Calibration;
 }
 
 /** What `results.json` holds. */
@@ -66,27 +76,54 @@ export interface Results {
 }
 
 /** Sums up the rows of an evaluation. */
-export function sumUp(settings: Settings, rows: ResultRow[], leftOut: LeftOut[], seed: number): Results {
+export function sumUp(
+  settings: Settings,
+  rows: ResultRow[],
+  leftOut: LeftOut[],
+  { seed, maxRisk }: { seed: number; maxRisk?: number | undefined },
+): Results {
   const passes = [...groupBy(rows, ({ pass }) => pass)].map(([pass, of]) => ({
     pass,
-    groups: groupsOf(of).map(([name, some]) => figuresOf(name, some, seed)),
+    groups: groupsOf(of).map(([name, parts]) => figuresOf(name, parts, seed)),
     positions: pass === 'open' ? [] : positionBias(of),
     classes: classesOf(of),
     confusions: confusionsOf(of),
+    ...(pass === 'classify' && { refusal: refusalOf(of, seed, maxRisk) }),
   }));
   return { settings, passes, leftOut, rows };
 }
 
-/* All, each split, each set with its splits; a group that is all of a larger one is not named again. */
-function groupsOf(rows: readonly ResultRow[]): [string, readonly ResultRow[]][] {
-  const split = (row: ResultRow): string => row.split ?? '';
-  const groups = [
-    ...groupBy(rows, split),
-    ...groupBy(rows, (row) => `${row.set} ${split(row)}`.trim()),
-  ].filter(([name, some]) => name !== '' && some.length < rows.length);
-  const isNew = ([, some]: [string, readonly ResultRow[]], i: number): boolean =>
-    !groups.slice(0, i).some(([, other]) => other.length === some.length && other[0] === some[0]);
-  return [['all', rows], ...groups.filter(isNew)];
+/* A group by its name, in the parts whose means it is the mean of: one, or a set each. */
+type NamedGroup = [name: string, parts: (readonly ResultRow[])[]];
+
+/* All and each split, as rows and, as the paper does it, as the mean of their sets; then each set of each split. */
+function groupsOf(rows: readonly ResultRow[]): NamedGroup[] {
+  const splits = [...groupBy(rows, ({ split }) => split ?? '')];
+  const parts: [string, readonly ResultRow[]][] = splits.length > 1 ? splits : [['all', rows]];
+  const sets = parts.map(([, some]) => setsOf(some));
+  return [
+    ...withMeanOfSets('all', rows),
+    ...(splits.length > 1 ? splits : []).flatMap(([name, some]) =>
+      name === '' ? [] : withMeanOfSets(name, some),
+    ),
+    // The only one of a part is the part.
+    ...sets
+      .flatMap((ofPart) => (ofPart.length > 1 ? ofPart : []))
+      .map(([name, some]): NamedGroup => [name, [some]]),
+  ];
+}
+
+const setsOf = (rows: readonly ResultRow[]): [string, ResultRow[]][] => [
+  ...groupBy(rows, ({ set, split = '' }) => `${set} ${split}`.trim()),
+];
+
+function withMeanOfSets(name: string, rows: readonly ResultRow[]): NamedGroup[] {
+  const isOne = new Set(rows.map(({ set }) => set)).size === 1;
+  const sets = setsOf(rows).map(([, some]) => some);
+  return [
+    [name, [rows]],
+    ...(isOne ? [] : [[`${name}, mean of ${sets.length} sets`, sets] satisfies NamedGroup]),
+  ];
 }
 
 /** The value of each row: the mean over its turns. */
@@ -107,9 +144,15 @@ export const MEASURES = {
   similarity: (row: ResultRow): number => row.similarity ?? 0,
 } as const;
 
-function figuresOf(name: string, rows: readonly ResultRow[], seed: number): Group {
+function figuresOf(name: string, parts: readonly (readonly ResultRow[])[], seed: number): Group {
   const estimate = (measure: keyof typeof MEASURES): Estimate =>
-    bootstrapMean([...valuesByRow(rows, MEASURES[measure]).values()], seed);
+    bootstrapMeanOfMeans(
+      parts.map((rows) => [...valuesByRow(rows, MEASURES[measure]).values()]),
+      seed,
+    );
+  const share = (valueOf: (row: ResultRow) => boolean): number =>
+    mean(parts, (rows) => mean(rows, (row) => Number(valueOf(row))));
+  const rows = parts.flat();
   const hasSimilarity = rows.some(({ similarity }) => similarity !== undefined);
   return {
     name,
@@ -117,8 +160,19 @@ function figuresOf(name: string, rows: readonly ResultRow[], seed: number): Grou
     released: estimate('released'),
     strict: estimate('strict'),
     ...(hasSimilarity && { similarity: estimate('similarity') }),
-    wellFormed: mean(rows, ({ wellFormed }) => Number(wellFormed)),
-    truncated: mean(rows, ({ truncated }) => Number(truncated)),
+    wellFormed: share(({ wellFormed }) => wellFormed),
+    truncated: share(({ truncated }) => truncated),
+  };
+}
+
+function refusalOf(rows: readonly ResultRow[], seed: number, maxRisk: number | undefined): Refusal {
+  const outcomes = rows.map(({ probability, strict }) => ({
+    probability: probability as number,
+    right: strict,
+  }));
+  return {
+    curve: riskCoverage(outcomes),
+    ...(maxRisk !== undefined && { calibration: calibrate(outcomes, maxRisk, seed) }),
   };
 }
 

@@ -1,5 +1,6 @@
 import { readEosTokens } from '../config/generation.ts';
 import {
+  EVALUATED,
   type ImageConfig,
   type ImageQuirks,
   PICTURES,
@@ -23,11 +24,14 @@ export interface StageInputs extends AsyncDisposable {
 
 /** How a config says that pictures are read. */
 export interface PictureOptions {
-  pictures: 'released' | 'own';
-  preSize: PreSize;
+  pictures: keyof typeof QUIRKS;
+  /** default: that of `pictures` */
+  preSize?: PreSize;
   minPixels?: number | undefined;
   maxPixels?: number | undefined;
 }
+
+const QUIRKS = { released: RELEASED, own: PICTURES, evaluated: EVALUATED };
 
 /* One core is for what computes on the device. */
 const IMAGE_THREADS = 1;
@@ -39,8 +43,8 @@ const IMAGE_THREADS = 1;
  */
 export function openInputs(folder: string, model: ModelConfig, options: PictureOptions): StageInputs {
   const imageConfig = readImageConfig(folder, model.vision, options);
-  const base = options.pictures === 'released' ? RELEASED : PICTURES;
-  const quirks = { ...base, preSize: options.preSize };
+  const base = QUIRKS[options.pictures];
+  const quirks = { ...base, preSize: options.preSize ?? base.preSize };
   const tokenizer = loadTokenizer(folder);
   const stopTokens = readEosTokens(folder, model.text.vocabSize);
   const pool = createImagePool({ config: imageConfig, quirks, workers: IMAGE_THREADS });

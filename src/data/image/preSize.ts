@@ -1,5 +1,6 @@
 import { DataError } from '../../common/errors.ts';
 import type { PreSize } from '../../config/image.ts';
+import { smartResize } from './smartResize.ts';
 
 /* LLaMA-Factory's limits for stage 1, and those of the released stage 2, in pixels. */
 const LIMITS = {
@@ -9,15 +10,22 @@ const LIMITS = {
 /* Of Qwen's models, in LLaMA-Factory: a side has a token at least, and none is over 200 times the other. */
 const [LEAST_SIDE, MOST_RATIO, FIXED_RATIO] = [28, 200, 180];
 
+/* Of the evaluation: qwen-vl-utils' limits in pixels, and the side of a token. */
+const EVAL_LIMITS = { minPixels: 4 * 28 * 28, maxPixels: 16384 * 28 * 28, factor: 28 };
+
 /**
- * The sizes to which the released trainings scale a picture, one after the other, before the image processor does: by
- * Pillow's bicubic, sides truncated. LLaMA-Factory's for stage 1 (`sft`), EasyR1's for stage 2 (`tapo`).
+ * The sizes to which the released code scales a picture, one after the other and by Pillow's bicubic, before the image
+ * processor does: LLaMA-Factory in stage 1 (`sft`), EasyR1 in stage 2 (`tapo`), sides truncated; qwen-vl-utils (`eval`).
  *
  * @returns width and height of each step; none where the picture stays as it is
- * @throws DataError if a side would be truncated to nothing
+ * @throws DataError if a side would be truncated to nothing, or for `eval` is over 200 times the other
  */
 export function preSizes(width: number, height: number, preSize: PreSize): [width: number, height: number][] {
   if (preSize === 'none') return [];
+  if (preSize === 'eval') {
+    const [toHeight, toWidth] = smartResize(height, width, EVAL_LIMITS);
+    return [[toWidth, toHeight]];
+  }
   const steps: [number, number][] = [];
   let [w, h] = [width, height];
   const step = (nextWidth: number, nextHeight: number): void => {

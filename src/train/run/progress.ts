@@ -1,4 +1,5 @@
 import { log } from '../../common/log.ts';
+import { describeSeconds } from '../../common/progress.ts';
 
 /** What a step did. */
 export interface StepReport {
@@ -113,16 +114,6 @@ function describeStep(
     (more === undefined ? '' : `${more} | `) +
     `${seconds > 0 ? Math.round(tokens / seconds) : 0} tokens/s | ${describeSeconds(left)} left`
   );
-}
-
-/** A time for people, such as `1 h 05 min`. */
-export function describeSeconds(seconds: number): string {
-  const whole = Math.round(seconds);
-  if (whole < 60) return `${whole} s`;
-  const two = (value: number): string => String(value).padStart(2, '0');
-  const minutes = Math.floor(whole / 60);
-  if (minutes < 60) return `${minutes} min ${two(whole % 60)} s`;
-  return `${Math.floor(minutes / 60)} h ${two(minutes % 60)} min`;
 }
 
 function table(rows: readonly (readonly [string, string])[]): string {

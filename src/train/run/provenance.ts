@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { createHash, type Hash } from 'node:crypto';
-import { createReadStream, readdirSync, statSync } from 'node:fs';
+import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
 import { DataError, messageOf } from '../../common/errors.ts';
@@ -47,9 +47,32 @@ export async function hashWeights(modelFolder: string): Promise<Record<string, s
   const names = readdirSync(modelFolder)
     .filter((name) => name.endsWith('.safetensors'))
     .sort();
-  const hashes = await hashFiles(names.map((name) => join(modelFolder, name)));
-  return Object.fromEntries(Object.entries(hashes).map(([path, hash]) => [basename(path), hash]));
+  return byName(await hashFiles(names.map((name) => join(modelFolder, name))));
 }
+
+/** What a model's folder holds: the sha256 of its files, by their names. */
+export interface ModelHashes {
+  weights: Record<string, string>;
+  /** of what else decides what the model says */
+  config: Record<string, string>;
+}
+
+const CONFIG_FILES = [
+  ...['config.json', 'generation_config.json', 'preprocessor_config.json'],
+  ...['tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja', 'chat_template.json'],
+];
+
+/**
+ * The sha256 of a model's files.
+ * @throws DataError if one cannot be read
+ */
+export async function hashModel(folder: string): Promise<ModelHashes> {
+  const files = CONFIG_FILES.map((name) => join(folder, name)).filter((file) => existsSync(file));
+  return { weights: await hashWeights(folder), config: byName(await hashFiles(files)) };
+}
+
+const byName = (hashes: Record<string, string>): Record<string, string> =>
+  Object.fromEntries(Object.entries(hashes).map(([path, hash]) => [basename(path), hash]));
 
 async function addFolder(folder: string, hash: Hash): Promise<void> {
   const entries = readdirSync(folder, { recursive: true, withFileTypes: true });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { describeSeconds, type Screen, startTrainingProgress } from '../../../src/train/run/progress.ts';
+import { type Screen, startTrainingProgress } from '../../../src/train/run/progress.ts';
 
 function recorder(isTTY: boolean): Screen & { text: () => string } {
   let text = '';
@@ -61,16 +61,5 @@ describe('startTrainingProgress', () => {
     progress.warnOnce('skipped steps', 'Step 2 is skipped: its loss is not finite.');
     progress.close([['steps', '2']]);
     expect(screen.text()).toBe('  steps          2\n  skipped steps  2 times (warning)\n');
-  });
-});
-
-describe('describeSeconds', () => {
-  it.each([
-    [0.4, '0 s'],
-    [59.6, '1 min 00 s'],
-    [125, '2 min 05 s'],
-    [3900, '1 h 05 min'],
-  ])('%d', (seconds, text) => {
-    expect(describeSeconds(seconds)).toBe(text);
   });
 });

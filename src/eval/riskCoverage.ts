@@ -1,4 +1,6 @@
 import { DataError } from '../common/errors.ts';
+import { createRandom, shuffled } from '../common/random.ts';
+import { bootstrapMean, type Estimate } from './bootstrap.ts';
 
 /** An answer: how probable the model held it, and whether it was right. */
 export interface Outcome {
@@ -37,14 +39,55 @@ export function riskCoverage(outcomes: readonly Outcome[]): RiskCoveragePoint[] 
   return points.reverse();
 }
 
-/**
- * The point that gives most answers at a risk of at most `maxRisk`; undefined where there is none. The risk is that of
- * the outcomes that the curve is of: take others to find out what it really is.
- */
+/** The point that gives most answers at a risk of at most `maxRisk`; undefined where there is none. */
 export const pointForRisk = (
   curve: readonly RiskCoveragePoint[],
   maxRisk: number,
 ): RiskCoveragePoint | undefined => curve.find(({ risk }) => risk <= maxRisk);
+
+/** What a threshold gives. */
+export interface Trial {
+  threshold: number;
+  coverage: number;
+  /** undefined where no answer is given */
+  risk?: Estimate;
+}
+
+/** A threshold for a wished risk. */
+export interface Calibration {
+  maxRisk: number;
+  /** the least threshold of this risk at most, by all outcomes; undefined where there is none */
+  chosen?: Trial;
+  /** what to expect of it elsewhere: one chosen in the same way on half of the outcomes, tried on the other half */
+  held?: Trial;
+}
+
+/**
+ * The threshold that gives most answers at a risk of at most `maxRisk`.
+ * @param seed of the halves
+ * @throws DataError as `riskCoverage`
+ */
+export function calibrate(outcomes: readonly Outcome[], maxRisk: number, seed: number): Calibration {
+  const chosen = pointForRisk(riskCoverage(outcomes), maxRisk);
+  const mixed = shuffled(createRandom(seed, 'calibration'), outcomes);
+  const half = Math.ceil(mixed.length / 2);
+  const ofHalf = pointForRisk(riskCoverage(mixed.slice(0, half)), maxRisk);
+  return {
+    maxRisk,
+    ...(chosen && { chosen: tryThreshold(outcomes, chosen.threshold, seed) }),
+    ...(ofHalf && mixed.length > half && { held: tryThreshold(mixed.slice(half), ofHalf.threshold, seed) }),
+  };
+}
+
+function tryThreshold(outcomes: readonly Outcome[], threshold: number, seed: number): Trial {
+  const given = outcomes.filter(({ probability }) => probability >= threshold);
+  const wrong = given.map(({ right }) => Number(!right));
+  return {
+    threshold,
+    coverage: given.length / outcomes.length,
+    ...(wrong.length > 0 && { risk: bootstrapMean(wrong, seed) }),
+  };
+}
 
 function assertOutcomes(outcomes: readonly Outcome[]): void {
   if (outcomes.length === 0) {

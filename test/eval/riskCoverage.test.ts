@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Outcome, pointForRisk, riskCoverage } from '../../src/classify/refusal.ts';
+import { type Outcome, pointForRisk, riskCoverage } from '../../src/eval/riskCoverage.ts';
 import { DataError } from '../../src/common/errors.ts';
 import { createRandom } from '../../src/common/random.ts';
 
