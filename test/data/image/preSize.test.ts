@@ -4,9 +4,12 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { DataError } from '../../../src/common/errors.ts';
-import { parseImageConfig, RELEASED } from '../../../src/config/image.ts';
+import { EVALUATED, parseImageConfig, RELEASED } from '../../../src/config/image.ts';
+import { decode } from '../../../src/data/image/decode.ts';
+import { toPatches } from '../../../src/data/image/patches.ts';
 import { preSizes } from '../../../src/data/image/preSize.ts';
 import { processImage } from '../../../src/data/image/process.ts';
+import { resize } from '../../../src/data/image/resize.ts';
 import { smartResize } from '../../../src/data/image/smartResize.ts';
 import { GOLDENS } from '../../support/safetensors.ts';
 
@@ -23,6 +26,34 @@ describe.each(['sft', 'tapo'] as const)('preSizes for %s', (preSize) => {
     const [width, height] = steps.at(-1) as [number, number];
     const final = smartResize(height, width, { ...config, factor: 28 });
     expect([1, ...final.map((side) => side / 14)]).toEqual(grid);
+  });
+});
+
+describe('preSizes for eval', () => {
+  it.each([
+    ['to the nearest multiples of 28', [500, 375], [504, 364]],
+    ['up to 3,136 pixels', [50, 40], [84, 56]],
+    ['down to 12,845,056 pixels', [5000, 4000], [4004, 3192]],
+  ] as const)('goes %s, as qwen-vl-utils does', (_, [width, height], size) => {
+    expect(preSizes(width, height, 'eval')).toEqual([size]);
+  });
+
+  it('leaves nothing for the image processor to scale: the pixels are those of Pillow', async () => {
+    const picture = await sharp({
+      create: {
+        width: 500,
+        height: 375,
+        channels: 3,
+        background: 'teal',
+        noise: { type: 'gaussian', mean: 128, sigma: 60 },
+      },
+    })
+      .png()
+      .toBuffer();
+    const scaled = resize(await decode(picture, EVALUATED), 504, 364, 'pillow');
+    const { pixelValues } = await processImage(picture, config, EVALUATED);
+    expect(pixelValues).toEqual(toPatches(scaled, config, 'torchvision'));
+    expect(pixelValues).not.toEqual((await processImage(picture, config, RELEASED)).pixelValues);
   });
 });
 
