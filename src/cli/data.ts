@@ -1,5 +1,6 @@
 import type { CommandModule } from 'yargs';
 import { dataCheckCommand } from './dataCheck.ts';
+import { dataPrepareCommand } from './dataPrepare.ts';
 import { dataSyntheticCommand } from './dataSynthetic.ts';
 
 /** `finer1 data`: what there is to train and test on. */
@@ -9,6 +10,7 @@ export const dataCommand: CommandModule = {
   builder: (parser) =>
     parser
       .command(dataCheckCommand)
+      .command(dataPrepareCommand)
       .command(dataSyntheticCommand)
       .demandCommand(1, 'Name a command of data.'),
   handler: () => undefined,

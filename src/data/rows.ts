@@ -46,7 +46,8 @@ export interface EvalRow {
 /** A picture with its sub-category. */
 export interface ClassRow {
   origin: RowOrigin;
-  image: ImageSource;
+  /** a file */
+  image: string;
   label: string;
   split: 'train' | 'test';
   /** whether the sub-category is for training: by `seen.txt` and `unseen.txt`, else by its training pictures */

@@ -1,7 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { createRandom } from '../../src/common/random.ts';
 import { allBirds, FAMILIES, nameOf } from '../../src/data/synthetic/birds.ts';
-import { drawBird, encodePng } from '../../src/data/synthetic/draw.ts';
+import { encodePng } from '../../src/data/image/encode.ts';
+import { drawBird } from '../../src/data/synthetic/draw.ts';
 
 /** The committed model, which describes birds and names none. */
 export const TINY_BASE = fileURLToPath(new URL('../../models/tiny-base', import.meta.url));

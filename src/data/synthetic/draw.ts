@@ -58,13 +58,6 @@ export async function drawBird(
   return { width: info.width, height: info.height, data };
 }
 
-/** A PNG file of a picture. */
-export async function encodePng({ data, width, height }: Pixels): Promise<Uint8Array> {
-  return await sharp(data, { raw: { width, height, channels: 3 } })
-    .png()
-    .toBuffer();
-}
-
 function toSvg(bird: Bird, random: Random, variation: number, size: number): string {
   const about = (value: number, spread: number): string =>
     (value + variation * between(random, -spread, spread)).toFixed(2);

@@ -1,8 +1,10 @@
-import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
-import { ConfigError, messageOf } from '../../common/errors.ts';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { ConfigError } from '../../common/errors.ts';
+import { fillFolder } from '../fillFolder.ts';
 import { FAMILIES, folderOf } from './birds.ts';
-import { drawBird, encodePng } from './draw.ts';
+import { encodePng } from '../image/encode.ts';
+import { drawBird } from './draw.ts';
 import { planSet, type SetPlan, type SyntheticOptions } from './plan.ts';
 import { readmeOf } from './readme.ts';
 
@@ -30,23 +32,11 @@ export async function writeSyntheticSet(
   hooks: WriteHooks = {},
 ): Promise<SetPlan> {
   checkOptions(options);
-  await checkEmpty(out);
   const plan = planSet(options);
-  const target = resolve(out);
-  let work: string | undefined;
-  try {
-    await mkdir(dirname(target), { recursive: true });
-    work = await mkdtemp(join(dirname(target), `.${basename(target)}-`));
+  await fillFolder(out, async (work) => {
     await writePictures(work, plan, options, hooks);
     await writeTexts(work, plan, options);
-    await mkdir(target, { recursive: true });
-    for (const name of await readdir(work)) await rename(join(work, name), join(target, name));
-  } catch (error) {
-    if (!isOfFileSystem(error)) throw error;
-    throw new ConfigError(`The folder ${out} cannot be written: ${messageOf(error)}. Name another one.`);
-  } finally {
-    if (work !== undefined) await rm(work, { recursive: true, force: true });
-  }
+  });
   return plan;
 }
 
@@ -102,22 +92,4 @@ function checkOptions({ seed, size, confusion, testPictures }: SyntheticOptions)
   check('The size', size, isWhole(size, 28, MAX_SIZE), `a whole number of pixels from 28 to ${MAX_SIZE}`);
   check('The confusion', confusion, confusion >= 0 && confusion <= 1, 'a probability from 0 to 1');
   check('The number of test pictures', testPictures, isWhole(testPictures, 1, 1e6), 'a whole number from 1');
-}
-
-const isOfFileSystem = (error: unknown): boolean => error instanceof Error && 'syscall' in error;
-
-async function checkEmpty(out: string): Promise<void> {
-  let names: string[];
-  try {
-    names = await readdir(out);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw new ConfigError(`The folder ${out} cannot be used: ${messageOf(error)}. Name another one.`);
-  }
-  if (names.length > 0) {
-    throw new ConfigError(
-      `The folder ${out} is not empty: it holds ${names.slice(0, 3).join(', ')}${names.length > 3 ? ', ...' : ''}. ` +
-        'A synthetic set is never written over other files: name an empty or a new folder.',
-    );
-  }
 }

@@ -4,7 +4,8 @@ import { PICTURES, RELEASED } from '../../../src/config/image.ts';
 import { decode } from '../../../src/data/image/decode.ts';
 import type { Pixels } from '../../../src/data/image/resize.ts';
 import { allBirds, type Bird, FAMILIES, valuesOf, withPart } from '../../../src/data/synthetic/birds.ts';
-import { drawBird, encodePng } from '../../../src/data/synthetic/draw.ts';
+import { encodePng } from '../../../src/data/image/encode.ts';
+import { drawBird } from '../../../src/data/synthetic/draw.ts';
 
 const { normal, hard } = FAMILIES;
 const BIRD: Bird = { crest: 'smooth', wing: 'plain', breast: 'gold', cap: 'red', tail: 'short' };

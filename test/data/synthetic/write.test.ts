@@ -117,7 +117,7 @@ describe('what is there before', () => {
     writeFileSync(join(full, 'mine.txt'), 'mine');
     await expect(writeSyntheticSet(full, OPTIONS)).rejects.toThrow(
       new ConfigError(
-        `The folder ${full} is not empty: it holds mine.txt. A synthetic set is never written over other files: ` +
+        `The folder ${full} is not empty: it holds mine.txt. A set is never written over other files: ` +
           'name an empty or a new folder.',
       ),
     );
