@@ -1,4 +1,5 @@
 import type { TapoConfig } from '../config/tapo.ts';
+import { compareWithLimit, isBeyond, WATCHED, type Watched } from '../config/tapoAlarms.ts';
 import type { TrainingState } from '../train/checkpoint.ts';
 
 type Limits = TapoConfig['alarms'];
@@ -14,43 +15,18 @@ export function soundAlarms(
   state: TapoState,
   limits: Limits,
 ): string | undefined {
-  const value = (name: string): number => figures[name] as number;
-  state.firstLength ??= value('length/mean');
-  const length = value('length/mean') / state.firstLength;
-  const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
-  const checks: [name: keyof Limits, isBeyond: boolean, what: string][] = [
-    [
-      'minFormat',
-      value('reward/format') < limits.minFormat,
-      `${percent(value('reward/format'))} of the responses are in the right form (alarms.minFormat: ${percent(limits.minFormat)})`,
-    ],
-    [
-      'maxTruncated',
-      value('truncated') > limits.maxTruncated,
-      `${percent(value('truncated'))} of the responses are cut at rollout.maxNewTokens (alarms.maxTruncated: ${percent(limits.maxTruncated)})`,
-    ],
-    [
-      'minLength',
-      length < limits.minLength,
-      `responses have ${percent(length)} of their first length (alarms.minLength: ${percent(limits.minLength)})`,
-    ],
-    [
-      'minEntropy',
-      value('loss/entropy') < limits.minEntropy,
-      `the mean entropy is ${value('loss/entropy').toFixed(4)} (alarms.minEntropy: ${limits.minEntropy})`,
-    ],
-    [
-      'maxEntropy',
-      value('loss/entropy') > limits.maxEntropy,
-      `the mean entropy is ${value('loss/entropy').toFixed(4)} (alarms.maxEntropy: ${limits.maxEntropy})`,
-    ],
-  ];
-  for (const [name, isBeyond] of checks)
-    state.warnings[name] = isBeyond ? (state.warnings[name] ?? 0) + 1 : 0;
-  const sounding = checks.filter(([name]) => (state.warnings[name] ?? 0) >= limits.afterSteps);
+  state.firstLength ??= figures['length/mean'] as number;
+  const first = state.firstLength;
+  const value = ({ figure }: Watched): number => figures[figure] as number;
+  for (const one of WATCHED) {
+    const isOver = isBeyond(one, value(one), first, limits);
+    state.warnings[one.limit] = isOver ? (state.warnings[one.limit] ?? 0) + 1 : 0;
+  }
+  const sounding = WATCHED.filter(({ limit }) => (state.warnings[limit] ?? 0) >= limits.afterSteps);
   if (sounding.length === 0) return undefined;
+  const what = sounding.map((one) => compareWithLimit(one, value(one), first, limits)).join('; ');
   return (
-    `The run was stopped: for ${limits.afterSteps} steps, ${sounding.map(([, , what]) => what).join('; ')}. Lower ` +
-    'optimiser.learningRate or loss.klInter.coefficient, or go on from an earlier checkpoint.'
+    `The run was stopped: for ${limits.afterSteps} steps, ${what}. Lower optimiser.learningRate or ` +
+    'loss.klInter.coefficient, or go on from an earlier checkpoint.'
   );
 }
