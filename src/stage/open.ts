@@ -1,3 +1,4 @@
+import { messageOf } from '../common/errors.ts';
 import { createRandom, shuffled } from '../common/random.ts';
 import { readImageConfig } from '../config/image.ts';
 import { pickRuntime } from '../config/runtime.ts';
@@ -82,7 +83,7 @@ export async function inStage(
     run.end(result.finished ? 'finished' : 'interrupted');
     return result;
   } catch (error) {
-    run.end('failed');
+    run.end('failed', messageOf(error));
     throw error;
   }
 }

@@ -150,6 +150,9 @@ describe('trainTapo', () => {
       /The run was stopped: for 2 steps, 0\.0 % of the responses are in the right form \(alarms\.minFormat: 90\.0 %\).*Saved as .*step-2/,
     );
     expect(existsSync(checkpoint('alarm', 2))).toBe(true);
+    const facts: unknown = JSON.parse(readFileSync(join(folder, 'alarm', 'run.json'), 'utf8'));
+    const reason: unknown = expect.stringContaining('The run was stopped: for 2 steps');
+    expect(facts).toMatchObject({ sessions: [{ outcome: 'failed', reason }] });
   });
 
   it('says what dynamic sampling found where it cannot fill a batch', async () => {

@@ -40,8 +40,8 @@ export interface Run extends Disposable {
   sync(): void;
   /** Adds to `run.json`, in place of what stands under the same names. */
   note(facts: Readonly<Record<string, unknown>>): void;
-  /** Writes to `run.json` when and how it ended. */
-  end(outcome: 'finished' | 'interrupted' | 'failed'): void;
+  /** Writes to `run.json` when and how it ended, and why if it failed. */
+  end(outcome: 'finished' | 'interrupted' | 'failed', reason?: string): void;
 }
 
 export interface RunOptions {
@@ -102,8 +102,8 @@ export function openRun(folder: string, { config, resume }: RunOptions): Run {
       Object.assign(facts, more);
       save();
     },
-    end: (outcome) => {
-      Object.assign(session, { ended: now(), outcome });
+    end: (outcome, reason) => {
+      Object.assign(session, { ended: now(), outcome, ...(reason !== undefined && { reason }) });
       save();
     },
     [Symbol.dispose]: () => {
