@@ -18,7 +18,10 @@ export interface AnswerRecord extends Verdict {
   row: number;
   set: string;
   split?: Question['split'];
+  /** as the file of data gives it */
   imagePath: string;
+  /** where the picture's file is, if it is in one */
+  image?: string;
   options: string[];
   label: string;
   response: string;
@@ -104,18 +107,29 @@ function readSettings(file: string): Settings {
   }
 }
 
-/** Where settings differ, in words. */
+/** Where settings differ, in words: `data[0].sha256 was "ab", and is "cd"`. */
 export function differences(former: Settings, present: Settings): string[] {
   // As they come back from a file.
-  const now = JSON.parse(JSON.stringify(present)) as Settings;
-  const say = (value: unknown): string => {
-    const text = value === undefined ? 'nothing' : JSON.stringify(value);
-    return text.length > 80 ? `${text.slice(0, 80)}...` : text;
-  };
-  return [...new Set([...Object.keys(former), ...Object.keys(now)])]
-    .filter((name) => !isDeepStrictEqual(former[name], now[name]))
-    .map((name) => `${name} was ${say(former[name])}, and is ${say(now[name])}`);
+  return differencesIn('', former, JSON.parse(JSON.stringify(present)));
 }
+
+function differencesIn(path: string, was: unknown, is: unknown): string[] {
+  if (isDeepStrictEqual(was, is)) return [];
+  const say = (value: unknown): string => (value === undefined ? 'nothing' : JSON.stringify(value));
+  if (!(isObject(was) && isObject(is) && Array.isArray(was) === Array.isArray(is))) {
+    return [`${path} was ${say(was)}, and is ${say(is)}`];
+  }
+  const inner = (name: string): string => {
+    if (Array.isArray(was)) return `${path}[${name}]`;
+    return path === '' ? name : `${path}.${name}`;
+  };
+  return [...new Set([...Object.keys(was), ...Object.keys(is)])].flatMap((name) =>
+    differencesIn(inner(name), was[name], is[name]),
+  );
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null;
 
 /** Writes JSON under a temporary name first. */
 export function writeJson(file: string, value: unknown): void {

@@ -1,4 +1,4 @@
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { loadModel } from '../api/loadModel.ts';
 import { classify } from '../classify/classify.ts';
 import { INSTRUCTION } from '../classify/prompt.ts';
@@ -158,12 +158,14 @@ async function askAsClassify(
 }
 
 function toAnswer(question: Question, response: string, truncated: boolean): NewAnswer {
-  const { key, pass, turn, origin, set, split, imagePath, options, label, classes } = question;
+  const { key, pass, turn, origin, set, split, image, imagePath, options, label, classes } = question;
   const world = pass === 'open' ? 'open' : 'closed';
   return {
     ...{ key, pass, turn, file: basename(origin.file), row: origin.row, set },
     ...(split !== undefined && { split }),
-    ...{ imagePath, options, label, response },
+    imagePath,
+    ...(typeof image === 'string' && { image: resolve(image) }),
+    ...{ options, label, response },
     ...judge(response, { label, classes, world, imagePath }),
     wellFormed: parseResponse(response).isWellFormed,
     truncated,
