@@ -14,6 +14,8 @@ export function prepareEnvironment(): void {
   // 3: nothing short of a crash. What fails is thrown as an error; what is printed else are greetings, and pages
   // about the CPU features of every function that comes from XLA's cache.
   if (process.env.TF_CPP_MIN_LOG_LEVEL === undefined) setProcessVariable('TF_CPP_MIN_LOG_LEVEL', '3');
+  // By itself TensorFlow takes oneDNN's products on processors with AVX-512 only; with AVX2 they are three times as fast.
+  if (process.env.TF_ENABLE_ONEDNN_OPTS === undefined) setProcessVariable('TF_ENABLE_ONEDNN_OPTS', '1');
   // XLA's Min and Max drop NaN on the CPU unless told not to.
   addFlag('XLA_FLAGS', '--xla_cpu_enable_fast_min_max', 'false');
   useXlaCache(xlaCacheFolder());
