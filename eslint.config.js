@@ -23,4 +23,22 @@ export default tseslint.config(
       globals: { process: 'readonly', console: 'readonly', URL: 'readonly', setInterval: 'readonly' },
     },
   },
+  {
+    files: ['src/report/page/*.js'],
+    languageOptions: {
+      globals: Object.fromEntries(
+        [
+          'addEventListener',
+          'atob',
+          'Blob',
+          'DecompressionStream',
+          'document',
+          'location',
+          'Response',
+          'scrollTo',
+          'scrollY',
+        ].map((name) => [name, 'readonly']),
+      ),
+    },
+  },
 );

@@ -3,7 +3,7 @@
  * tfjs-node-gpu's kernels become part of it: as a dependency it would download a native addon that is not used.
  */
 import { execFileSync } from 'node:child_process';
-import { readFileSync, rmSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -49,6 +49,7 @@ const { metafile } = await build({
   metafile: true,
   logLevel: 'warning',
 });
+cpSync('src/report/page', 'dist/page', { recursive: true });
 assertBundledIsNoted(Object.keys(metafile.inputs));
 execFileSync('node_modules/.bin/tsc', ['--project', 'tsconfig.build.json'], { stdio: 'inherit' });
 

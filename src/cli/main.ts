@@ -9,6 +9,7 @@ import { evalCommand } from './eval.ts';
 import { generateCommand } from './generate.ts';
 import { Interrupted } from './interrupt.ts';
 import { planCommand } from './plan.ts';
+import { reportCommand } from './report.ts';
 import { setupCommand } from './setup.ts';
 import { sftCommand } from './sft.ts';
 import { tapoCommand } from './tapo.ts';
@@ -35,6 +36,7 @@ export async function main(args: string[]): Promise<void> {
     .command(planCommand)
     .command(sftCommand)
     .command(tapoCommand)
+    .command(reportCommand)
     .command(classifyCommand)
     .command(verifyCommand)
     .demandCommand(1, 'Name a command.')

@@ -8,7 +8,7 @@ import type { Pixels } from './resize.ts';
 export type ImageSource = string | Uint8Array;
 
 /* A file of a few kilobytes can claim to be larger than memory. */
-const MAX_PIXELS = 100_000_000;
+export const MAX_PIXELS = 100_000_000;
 
 /** What a picture is called in messages. */
 export const nameOf = (source: ImageSource): string =>
