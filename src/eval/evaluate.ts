@@ -3,8 +3,8 @@ import { DataError } from '../common/errors.ts';
 import { type EvalConfig, readRepetitionPenalty } from '../config/eval.ts';
 import { pickRuntime } from '../config/runtime.ts';
 import { resolveModel } from '../data/hub.ts';
-import { loadTokenizer } from '../data/text/tokenizer.ts';
-import { loadSiglipText } from '../model/siglip.ts';
+import { loadTokenizer, type Tokenizer } from '../data/text/tokenizer.ts';
+import { loadSiglipText, type SiglipText } from '../model/siglip.ts';
 import { selectBackend } from '../runtime/select.ts';
 import { hashModel } from '../train/run/provenance.ts';
 import { type AnswerRecord, openAnswers, type Settings, writeJson } from './answers.ts';
@@ -26,7 +26,7 @@ export async function evaluate(config: EvalConfig, signal: AbortSignal): Promise
   const questions = await readQuestions(config);
   const backend = await selectBackend(pickRuntime({}));
   const folder = await resolveModel(config.model, { signal });
-  const siglip = config.siglip === undefined ? undefined : await resolveModel(config.siglip, { signal });
+  using siglip = config.siglip === undefined ? undefined : await openSiglip(config.siglip, signal);
   const repetitionPenalty = readRepetitionPenalty(folder);
   const settings: Settings = {
     model: await hashModel(folder),
@@ -51,14 +51,25 @@ export async function evaluate(config: EvalConfig, signal: AbortSignal): Promise
   return results;
 }
 
+interface Siglip extends Disposable {
+  text: SiglipText;
+  tokenizer: Tokenizer;
+}
+
+async function openSiglip(name: string, signal: AbortSignal): Promise<Siglip> {
+  const folder = await resolveModel(name, { signal });
+  const tokenizer = loadTokenizer(folder);
+  const text = loadSiglipText(folder);
+  return { text, tokenizer, [Symbol.dispose]: () => text[Symbol.dispose]() };
+}
+
 async function withSimilarity(
-  folder: string,
+  siglip: Siglip,
   records: readonly AnswerRecord[],
 ): Promise<(AnswerRecord & { similarity: number })[]> {
-  using siglip = loadSiglipText(folder);
   const scores = await scoreSimilarity(
-    siglip,
-    loadTokenizer(folder),
+    siglip.text,
+    siglip.tokenizer,
     records.map(({ answer: text, response, label, imagePath }) => ({
       text: text ?? response,
       label,

@@ -69,10 +69,12 @@ export async function readQuestions(config: EvalConfig): Promise<Questions> {
   const read = await Promise.all(
     config.data.map((path) => readRows(path, 'eval', images === undefined ? {} : { imageRoot: images })),
   );
-  const files = groupBy(read.flat(), ({ origin }) => resolve(origin.file));
+  // A file that is named twice, or with its folder, counts once.
+  const rows = new Map(read.flat().map((row) => [`${resolve(row.origin.file)}:${row.origin.row}`, row]));
+  const files = groupBy(rows.values(), ({ origin }) => resolve(origin.file));
   const hashes = await hashFiles([...files.keys()]);
   assertDifferent(hashes);
-  const classes = classesOf([...files.values()].flat());
+  const classes = classesOf([...rows.values()]);
   const result: Questions = {
     questions: [],
     missing: [],

@@ -5,7 +5,7 @@ import { type Classification, classify, type ClassifyOptions } from '../../src/c
 import { promptOf } from '../../src/classify/prompt.ts';
 import { ConfigError, DataError } from '../../src/common/errors.ts';
 import type { Tokenizer } from '../../src/data/text/tokenizer.ts';
-import { birdNames, drawPictures, TINY_BASE } from './support.ts';
+import { birdNames, drawPictures, TINY_BASE } from '../support/birds.ts';
 
 const ASKED = { question: 'what bird is this?', instruction: '', maxNewTokens: 24 };
 const sum = (values: Iterable<number>): number => [...values].reduce((total, value) => total + value, 0);

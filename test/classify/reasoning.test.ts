@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { splitAtMark, withoutMark } from '../../src/classify/reasoning.ts';
 import { loadTokenizer } from '../../src/data/text/tokenizer.ts';
-import { TINY_BASE } from './support.ts';
+import { TINY_BASE } from '../support/birds.ts';
 
 const tokenizer = loadTokenizer(TINY_BASE);
 const split = (said: string): ReturnType<typeof splitAtMark> =>

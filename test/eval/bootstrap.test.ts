@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { bootstrapMean, pairedBootstrap } from '../../src/eval/bootstrap.ts';
+import { bootstrapMean, bootstrapMeanOfMeans, pairedBootstrap } from '../../src/eval/bootstrap.ts';
 
 const share = (ones: number, all: number): number[] =>
   Array.from({ length: all }, (_, i) => Number(i < ones));
@@ -26,6 +26,22 @@ describe('bootstrapMean', () => {
 
   it('needs values', () => {
     expect(() => bootstrapMean([])).toThrow('bootstrapMean: there are no values.');
+  });
+});
+
+describe('bootstrapMeanOfMeans', () => {
+  it('counts each group the same, and draws within each', () => {
+    const { mean, low, high } = bootstrapMeanOfMeans([share(90, 100), share(100, 400)], 1);
+    expect(mean).toBeCloseTo((0.9 + 0.25) / 2, 12);
+    const half = 0.5 * 1.96 * Math.sqrt((0.9 * 0.1) / 100 + (0.25 * 0.75) / 400);
+    expect(Math.abs(high - low - 2 * half)).toBeLessThan(0.3 * half);
+    // Were rows drawn from all of them together, a group would change in size.
+    expect(bootstrapMeanOfMeans([share(5, 5), share(0, 9)])).toEqual({ mean: 0.5, low: 0.5, high: 0.5 });
+  });
+
+  it('needs values in each', () => {
+    expect(() => bootstrapMeanOfMeans([[1], []])).toThrow(RangeError);
+    expect(() => bootstrapMeanOfMeans([])).toThrow(RangeError);
   });
 });
 

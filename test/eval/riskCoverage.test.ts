@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Outcome, pointForRisk, riskCoverage } from '../../src/eval/riskCoverage.ts';
+import { calibrate, type Outcome, pointForRisk, riskCoverage } from '../../src/eval/riskCoverage.ts';
 import { DataError } from '../../src/common/errors.ts';
 import { createRandom } from '../../src/common/random.ts';
 
@@ -55,6 +55,11 @@ describe('the risk-coverage curve', () => {
     expect(pointForRisk(riskCoverage(outcomes([0.9, 0], [0.5, 1])), 0.1)).toBeUndefined();
   });
 
+  it('falls with the threshold where probabilities tell right from wrong', () => {
+    const curve = riskCoverage(calibrated(20_000)).filter((_, i) => i % 2000 === 0);
+    for (const [i, { risk }] of curve.slice(1).entries()) expect(risk).toBeLessThan(curve[i]?.risk as number);
+  });
+
   it.each([
     ['no outcomes', [], /there are none; give at least one/],
     ['a probability over 1', outcomes([0.5, 1], [1.5, 1]), /outcome 1 is 1\.5; a number from 0 to 1/],
@@ -62,5 +67,27 @@ describe('the risk-coverage curve', () => {
   ])('refuses %s', (_, given, message) => {
     expect(() => riskCoverage(given)).toThrow(DataError);
     expect(() => riskCoverage(given)).toThrow(message);
+  });
+});
+
+describe('calibrate', () => {
+  it('gives the threshold of a wished risk, and what to expect of it elsewhere', () => {
+    const given = calibrated(2000);
+    const { chosen, held } = calibrate(given, 0.1, 0);
+    // Of answers above t, 1 - (1 + t) / 2 are wrong: 10 % above 0.8.
+    expect(Math.abs((chosen?.threshold ?? 0) - 0.8)).toBeLessThan(0.05);
+    expect(chosen?.risk?.mean).toBeLessThanOrEqual(0.1);
+    expect(Math.abs((held?.threshold ?? 0) - 0.8)).toBeLessThan(0.1);
+    expect(held?.risk?.low).toBeLessThan(0.1);
+    expect(held?.risk?.high).toBeGreaterThan(0.1);
+    expect(Math.abs((held?.coverage ?? 0) - 0.2)).toBeLessThan(0.1);
+    expect(calibrate(given, 0.1, 0)).toEqual({ maxRisk: 0.1, chosen, held });
+  });
+
+  it('has nothing to give where all are wrong, or one alone is right', () => {
+    expect(calibrate(outcomes([0.5, 0], [0.9, 0]), 0.1, 0)).toEqual({ maxRisk: 0.1 });
+    const one = calibrate(outcomes([0.5, 1]), 0.1, 0);
+    expect(one.chosen).toEqual({ threshold: 0.5, coverage: 1, risk: { mean: 0, low: 0, high: 0 } });
+    expect(one.held).toBeUndefined();
   });
 });

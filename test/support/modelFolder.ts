@@ -24,12 +24,9 @@ const SPECIAL: Record<string, number> = {
   '<|video_pad|>': 991,
 };
 
-/** A copy of the golden model tiny-a that can read: with a tokenizer whose tokens are bytes. */
-export function makeModelFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'finer1-model-'));
-  const tinyA = fileURLToPath(new URL('model/tiny-a', GOLDENS));
-  cpSync(tinyA, folder, { recursive: true, filter: (path) => !path.endsWith('cases') });
-  const added = Object.entries(SPECIAL).map(([content, id]) => ({
+/* A tokenizer.json whose tokens are bytes, and special ones by id. */
+function byteTokenizer(special: Record<string, number>): object {
+  const added = Object.entries(special).map(([content, id]) => ({
     id,
     content,
     single_word: false,
@@ -39,7 +36,7 @@ export function makeModelFolder(): string {
     special: true,
   }));
   const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: false, use_regex: false };
-  const tokenizer = {
+  return {
     version: '1.0',
     truncation: null,
     padding: null,
@@ -54,10 +51,32 @@ export function makeModelFolder(): string {
       merges: [],
     },
   };
-  writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer));
+}
+
+function copyGolden(name: string, ...without: string[]): string {
+  const folder = mkdtempSync(join(tmpdir(), 'finer1-model-'));
+  const golden = fileURLToPath(new URL(name, GOLDENS));
+  cpSync(golden, folder, {
+    recursive: true,
+    filter: (path) => !without.some((part) => path.endsWith(part)),
+  });
+  return folder;
+}
+
+/** A copy of the golden model tiny-a that can read: with a tokenizer whose tokens are bytes. */
+export function makeModelFolder(): string {
+  const folder = copyGolden('model/tiny-a', 'cases');
+  writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(byteTokenizer(SPECIAL)));
   writeFileSync(
     join(folder, 'preprocessor_config.json'),
     JSON.stringify({ min_pixels: 3136, max_pixels: 50176 }),
   );
+  return folder;
+}
+
+/** A copy of the golden SigLIP that can read, in the same way. */
+export function makeSiglipFolder(): string {
+  const folder = copyGolden('siglip/tiny');
+  writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(byteTokenizer({ '</s>': 499 })));
   return folder;
 }
