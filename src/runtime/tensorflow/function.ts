@@ -104,7 +104,7 @@ export class DefinedFunction {
     try {
       return binding.executeOp(this.name, this.xla ? XLA : [], [...inputs, ...captured], this.outputCount);
     } catch (error) {
-      throw this.xla ? explainCache(error) : error;
+      throw this.xla ? explain(error) : error;
     }
   }
 
@@ -122,11 +122,19 @@ export class DefinedFunction {
   }
 }
 
-/* XLA's cache is a part of every call: what is wrong with it looks like something wrong with the function. */
-function explainCache(error: unknown): unknown {
-  if (!/xla_compile_cache|Read less bytes/.test(messageOf(error))) return error;
+/* What is wrong around XLA looks like something wrong with the function. */
+function explain(error: unknown): unknown {
+  const message = messageOf(error);
+  // XLA frees no code: each function takes some 15 of the 65,530 memory areas that Linux gives a process by default.
+  if (message.includes('Failed to materialize symbols')) {
+    return new BackendError(
+      `${message}. This process has compiled so many functions that it may have no more areas of memory ` +
+        '(vm.max_map_count). Go on in a new process (a training: --resume), or raise that limit.',
+    );
+  }
+  if (!/xla_compile_cache|Read less bytes/.test(message)) return error;
   return new BackendError(
-    `${messageOf(error)}. That is XLA's cache in ${xlaCacheFolder()}: its disk is full, or a file in it is damaged. ` +
+    `${message}. That is XLA's cache in ${xlaCacheFolder()}: its disk is full, or a file in it is damaged. ` +
       'Free some space, or delete the folder.',
   );
 }
