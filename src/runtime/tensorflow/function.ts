@@ -16,12 +16,9 @@ export interface TensorSpec {
 /** What is traced: gets the numbers of the inputs, and returns the nodes that stand for the outputs. */
 export type Body = (ids: number[], symbolOf: (id: number) => Symbolic) => Symbolic[];
 
-let count = 0;
-
 /** A function that is traced but not yet defined: its trace can still get inputs. */
 export class OpenFunction {
   readonly trace: Trace;
-  readonly name: string;
   private outputs: Symbolic[] = [];
   private isDefined = false;
 
@@ -31,7 +28,6 @@ export class OpenFunction {
     xla: boolean,
   ) {
     this.trace = new Trace(backend.binding.tensorflow, name, xla);
-    this.name = `${name.replace(/\W/g, '_')}_${count++}`;
   }
 
   /**
@@ -61,13 +57,13 @@ export class OpenFunction {
   define(): DefinedFunction {
     const { tensorflow } = this.backend.binding;
     const { c, context, status } = tensorflow;
-    const definition = this.trace.finish(this.name, this.outputs);
+    const { definition, functionName } = this.trace.finish(this.outputs);
     c.TFE_ContextAddFunction(context, definition, status);
-    check(tensorflow, () => `The traced function ${this.name}`);
+    check(tensorflow, () => `The traced function ${functionName}`);
     this.isDefined = true;
     return new DefinedFunction(
       this.backend,
-      this.name,
+      functionName,
       definition,
       [...this.trace.captures.keys()],
       this.outputs.length,

@@ -2,6 +2,7 @@ import { BackendError } from '../../common/errors.ts';
 import { type Attribute, type AttributeSetters, graphSetters, setAttribute } from './attributes.ts';
 import { callerLine } from './callerLine.ts';
 import { check, type TensorFlow } from './context.ts';
+import { attributesForDigest, Digest } from './digest.ts';
 import { describe, DType, dtypeName } from './dtypes.ts';
 import { type Output, type Pointer, copyOut } from './library.ts';
 import { decodeMessage } from './protobuf.ts';
@@ -31,6 +32,7 @@ export class Trace {
   /* By variable: the node that wrote it last, and those that have read it since. */
   private readonly lastWrite = new Map<string, Pointer>();
   private readonly readsSince = new Map<string, Pointer[]>();
+  private readonly digest = new Digest();
   private nodes = 0;
 
   /**
@@ -54,6 +56,7 @@ export class Trace {
     c.TF_SetAttrShape(description, 'shape', BigInt64Array.from(shape, BigInt), shape.length);
     const oper = c.TF_FinishOperation(description, status);
     check(this.tensorflow, () => `An input ${describe(dtype, shape)} cannot be traced`);
+    this.digest.note(oper, ['input', shape, dtype]);
     const input = { oper, index: 0, shape: [...shape], dtype, op: 'Placeholder' };
     this.inputs.push(input);
     return input;
@@ -77,6 +80,9 @@ export class Trace {
     c.TF_SetAttrTensor(description, 'value', tensor, status);
     const oper = c.TF_FinishOperation(description, status);
     check(this.tensorflow, () => `A constant ${describe(dtype, shape)} cannot be traced`);
+    this.digest.note(oper, ['constant', shape, dtype, ...(dtype === DType.STRING ? [strings++] : [])]);
+    if (dtype !== DType.STRING)
+      this.digest.add(copyOut(c.TF_TensorData(tensor), c.TF_TensorByteSize(tensor)));
     return { oper, index: 0, shape: [...shape], dtype, op: 'Const' };
   }
 
@@ -97,14 +103,14 @@ export class Trace {
     this.addInputs(op, description, attributes, inputs);
     for (const attribute of attributes) setAttribute(this.setters, description, attribute);
     const variables = inputs.filter((input) => input.dtype === DType.RESOURCE).map(variableKey);
-    for (const node of variables.flatMap((variable) => this.nodesBefore(op, variable))) {
-      c.TF_AddControlInput(description, node);
-    }
+    const before = variables.flatMap((variable) => this.nodesBefore(op, variable));
+    for (const node of before) c.TF_AddControlInput(description, node);
     const oper = c.TF_FinishOperation(description, status);
     const what = (): string =>
       `${op}(${inputs.map((input) => describe(input.dtype, input.shape)).join(', ')}) in the traced ` +
       `function ${this.name}, called at ${callerLine()}`;
     check(this.tensorflow, what);
+    this.digest.note(oper, [op, attributesForDigest(attributes), shape ?? null], inputs, before);
     for (const variable of variables) this.noteEffect(op, variable, oper);
     return Array.from({ length: c.TF_OperationNumOutputs(oper) }, (_, index) => {
       const output = { oper, index };
@@ -124,22 +130,26 @@ export class Trace {
   }
 
   /**
-   * Ends the trace: makes the function. All writes to variables happen, whether an output needs them or not.
-   * @returns a `TF_Function`
+   * Ends the trace: makes the function, named by its content. All writes to variables happen, whether an output needs
+   * them or not.
+   * @returns a `TF_Function`, and its name
    */
-  finish(functionName: string, outputs: readonly Symbolic[]): Pointer {
+  finish(outputs: readonly Symbolic[]): { definition: Pointer; functionName: string } {
     const { c, status } = this.tensorflow;
     // An output that is an input needs a node of its own.
     const results = outputs.map((output) => this.addNode('Identity', [], [output])[0] as Symbolic);
     const effects = [...new Set(this.lastWrite.values())];
     const control = BigUint64Array.from(effects, BigInt);
+    this.digest.addOutputs(this.inputs);
+    this.digest.addOutputs(results);
+    const functionName = `${this.name.replace(/\W/g, '_')}_${this.digest.end()}`;
     const definition = c.TF_GraphToFunctionWithControlOutputs(
       this.graph, functionName, 0, -1, null,
       this.inputs.length, this.inputs, results.length, results, null,
       effects.length, effects.length > 0 ? control : null, null, 0, null, status,
     ); // prettier-ignore
     check(this.tensorflow, () => `The traced function ${this.name}`);
-    return definition;
+    return { definition, functionName };
   }
 
   /** Frees the graph. */
@@ -205,6 +215,9 @@ export class Trace {
     return shape;
   }
 }
+
+/* What stands in memory for texts are addresses: each constant of them is one of its own. */
+let strings = 0;
 
 const variableKey = ({ oper, index }: Output): string => `${oper}:${index}`;
 const isRead = (op: string): boolean => op === 'ReadVariableOp';
