@@ -38,14 +38,10 @@ function ofTraining(training: Training): Warning[] {
     ...outcomes(training).map((text) => warn(text, true)),
     ...beyondLimits(training).map((text) => warn(text)),
     ...(skipped.length > 0
-      ? [warn(`${count(skipped.length, 'step')} skipped, as they were not finite: ${listed(skipped)}.`)]
+      ? [warn(`${count(skipped.length, 'step')} skipped, not finite: ${listed(skipped)}.`)]
       : []),
-    ...(updatesSkipped > 0
-      ? [warn(`${count(updatesSkipped, 'update')} skipped, as they were not finite.`)]
-      : []),
-    ...(facts.rowsTooLong > 0
-      ? [warn(`${count(facts.rowsTooLong, 'row')} left out, as their prompts are too long.`)]
-      : []),
+    ...(updatesSkipped > 0 ? [warn(`${count(updatesSkipped, 'update')} skipped, not finite.`)] : []),
+    ...(facts.rowsTooLong > 0 ? [warn(`${count(facts.rowsTooLong, 'row')} left out: too many tokens.`)] : []),
     ...notes.map((text) => warn(text)),
     ...notShown(training).map((text) => warn(text)),
   ];
@@ -100,7 +96,7 @@ function ofTest({ name, leftOut, figures = [], notes }: ModelTest): Warning[] {
     ...(leftOut.length > 0
       ? [
           warn(
-            `${count(leftOut.length, 'row')} left out, as their pictures cannot be used: ${first.join('; ')}${leftOut.length > first.length ? '; ...' : ''}`,
+            `${count(leftOut.length, 'row')} left out for want of a usable picture: ${first.join('; ')}${leftOut.length > first.length ? '; ...' : ''}`,
           ),
         ]
       : []),
@@ -115,7 +111,7 @@ function ofPictures({ missing, changed, leftOut }: Pictures): Warning[] {
     number === 0 ? [] : [{ run: 'Pictures', isBad: false, text: `${count(number, 'file')} ${text}` }];
   return [
     ...warn(missing, 'cannot be shown: they are gone, or hold no picture.'),
-    ...warn(changed, 'differ from what was used: they have changed since.'),
+    ...warn(changed, 'with another content than what was used: changed since.'),
     ...warn(leftOut, 'left out of this report, which would be slow to open.'),
   ];
 }
