@@ -1,11 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { loadModel, type Model } from '../api/loadModel.ts';
-import {
-  type ClassifyRecord,
-  describeVersions,
-  type PlacedRecord,
-  readRecords,
-} from '../classify/record.ts';
+import { type ClassifyRecord, describeVersions, type PlacedRecord, readRecords } from '../classify/record.ts';
 import {
   compareInputs,
   compareVersions,

@@ -32,7 +32,7 @@ const read = async (): Promise<[string | undefined, string[]]> => {
   return [
     datasets[0]?.format,
     rows.map(({ image, label, split, seen }) =>
-      [relative(root, String(image)), label, split, seen ? 'seen' : 'unseen'].join(' | '),
+      [relative(root, image), label, split, seen ? 'seen' : 'unseen'].join(' | '),
     ),
   ];
 };
