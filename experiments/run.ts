@@ -3,14 +3,15 @@
  * results.json is not made again, and one that was broken off goes on. Writes experiments/NAME/results.json, and from
  * it the tables of its README and its plots.
  */
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { readCpu } from '../src/common/machine.ts';
+import { path } from '../scripts/pipeline.ts';
 import { openExperiment } from './support/open.ts';
 import { drawAccuracies, drawDifferences } from './support/plot.ts';
-import { complete, readResults, writeResults } from './support/results.ts';
-import { runSeed } from './support/seed.ts';
+import { complete, readResults, resultsFile } from './support/results.ts';
 import { putTables, tablesOf } from './support/table.ts';
 
 const { values, positionals } = parseArgs({
@@ -18,18 +19,17 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 });
 const experiment = await openExperiment(positionals[0]);
-const file = join(experiment.folder, 'results.json');
-const results = readResults(file) ?? { processor: readCpu().model, seeds: [] };
+const { name, folder, models } = experiment;
+const read = () => complete(readResults(resultsFile(experiment)), models);
 for (let seed = 1; seed <= Number(values.seeds); seed++) {
-  let result = results.seeds.find((one) => one.seed === seed);
-  if (result === undefined) results.seeds.push((result = { seed, seconds: {}, rightness: {} }));
-  await runSeed(experiment, result, () => {
-    writeResults(file, results);
-  });
+  if (read().some((one) => one.seed === seed)) continue;
+  const child = fork(path('experiments/seed.ts'), [name, String(seed)]);
+  const [code] = (await once(child, 'exit')) as [number | null];
+  if (code !== 0) process.exit(code ?? 1);
 }
-const seeds = complete(results, experiment.models);
+const seeds = read();
 const tables = tablesOf(experiment, seeds);
 console.log(tables);
-await putTables(join(experiment.folder, 'README.md'), tables);
-writeFileSync(join(experiment.folder, 'accuracy.svg'), drawAccuracies(experiment, seeds));
-writeFileSync(join(experiment.folder, 'differences.svg'), drawDifferences(experiment, seeds));
+await putTables(join(folder, 'README.md'), tables);
+writeFileSync(join(folder, 'accuracy.svg'), drawAccuracies(experiment, seeds));
+writeFileSync(join(folder, 'differences.svg'), drawDifferences(experiment, seeds));

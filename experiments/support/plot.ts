@@ -60,7 +60,7 @@ function draw(
     style: { background: 'white', color: '#222', fontSize: '12px' },
     x: { label, grid: true, nice: true },
     y: { label: null, domain: names },
-    fx: { label: null, domain: SPLITS },
+    fx: { label: null, domain: SPLITS, padding: 0.15 },
     marks: [
       ...(pooled.some(({ low }) => low < 0) ? [Plot.ruleX([0], { stroke: '#888' })] : []),
       Plot.ruleY(pooled, { ...place, x1: 'low', x2: 'high', stroke: INK, strokeWidth: 2 }),

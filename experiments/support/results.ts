@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { bootstrapMean, type Estimate, pairedBootstrap } from '../../src/eval/bootstrap.ts';
 import { replaceFile } from '../../src/model/safetensors.ts';
 import { type Rightness, type Split, SPLITS } from '../../scripts/pipeline.ts';
@@ -20,6 +21,9 @@ export interface Results {
   seeds: SeedResult[];
 }
 
+/** Where an experiment's results are. */
+export const resultsFile = ({ folder }: { folder: string }): string => join(folder, 'results.json');
+
 /** Reads `results.json`, if it is there. */
 export const readResults = (file: string): Results | undefined =>
   existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Results) : undefined;
@@ -40,8 +44,8 @@ export function digitsOf(rightness: Rightness): Digits {
 const valuesOf = (digits: string): number[] => Array.from(digits, Number);
 
 /** The seeds that have all of some models: others would compare unlike questions. */
-export const complete = ({ seeds }: Results, models: readonly string[]): SeedResult[] =>
-  seeds.filter(({ rightness }) => models.every((model) => Object.hasOwn(rightness, model)));
+export const complete = (results: Results | undefined, models: readonly string[]): SeedResult[] =>
+  (results?.seeds ?? []).filter(({ rightness }) => models.every((model) => Object.hasOwn(rightness, model)));
 
 function answers(
   seeds: readonly SeedResult[],

@@ -25,6 +25,8 @@ export const classifyCommand: CommandModule<object, ClassifyArguments> = {
     image: {
       type: 'string',
       demandOption: true,
+      // Or `-` would be taken for an argument of its own.
+      nargs: 1,
       describe: 'Picture, folder of pictures, or - for the content of a picture on stdin',
     },
     candidates: { type: 'string', describe: 'a,b,c, or a file with one candidate a line' },

@@ -63,13 +63,16 @@ export function createQwen25VL(
 /** The images of some inputs. */
 export type ImageInputs = Pick<ModelInputs, 'pixelValues' | 'imageGridThw'>;
 
-/** Images as the decoder takes them. */
-export interface EncodedImages extends Disposable {
+/** Images of some rows as the decoder takes them. */
+export interface ImagesOfRows {
   /** `[F, H]`; none without images */
   features: tf.Tensor | undefined;
   /** for each image, the rows of `features` that its tokens take */
   rows: readonly Int32Array[];
 }
+
+/** Images with their one owner. */
+export type EncodedImages = ImagesOfRows & Disposable;
 
 /** Encodes the images of some inputs. */
 export function encodeImages(model: Qwen25VL, { pixelValues, imageGridThw }: ImageInputs): EncodedImages {
@@ -92,6 +95,22 @@ export function encodeImages(model: Qwen25VL, { pixelValues, imageGridThw }: Ima
     [Symbol.dispose]: () => {
       features?.dispose();
     },
+  };
+}
+
+/**
+ * Makes what gives the images of some rows of a batch.
+ * @param images of all of the batch
+ */
+export function imagesOf(
+  { features, rows }: ImagesOfRows,
+  batch: readonly Row[],
+): (members: readonly number[]) => ImagesOfRows {
+  let next = 0;
+  const byRow = batch.map(({ grids }) => rows.slice(next, (next += grids.length)));
+  return (members) => {
+    const own = members.flatMap((i) => byRow[i] as Int32Array[]);
+    return { features: own.length === 0 ? undefined : features, rows: own };
   };
 }
 
@@ -120,7 +139,7 @@ export function deviceInputs(
   model: Qwen25VL,
   rows: readonly Row[],
   batch: TextBatch,
-  images: EncodedImages,
+  images: ImagesOfRows,
 ): TextInputs {
   const { ids, positions, rows: count, length, shared } = batch;
   return {
@@ -135,7 +154,7 @@ function imageFeatures(
   { config }: Qwen25VL,
   rows: readonly Row[],
   { ids, starts }: TextBatch,
-  images: EncodedImages,
+  images: ImagesOfRows,
   features: tf.Tensor,
 ): ImageFeatures {
   const places = ids.length;
@@ -168,33 +187,31 @@ export function prefill(model: Qwen25VL, inputs: ModelInputs): { batch: TextBatc
   return { batch, prefilled };
 }
 
-/** Logits of every token, `[B, L, V]` with zeros at padding: for small inputs. */
+/**
+ * Logits of every token, `[B, L, V]` with zeros at padding: for small inputs. Rows are computed one by one, so that no
+ * row's logits follow from another's.
+ */
 export async function logits(
   model: Qwen25VL,
   inputs: ModelInputs,
 ): Promise<{ data: Float32Array; shape: [number, number, number] }> {
   const rows = rowsOf(inputs, model.config);
-  const batch = layOutText(rows, model.config);
   using images = encodeImages(model, inputs);
-  const places = inputs.attentionMask.flatMap((mask, b) => {
-    let at = 0;
-    return mask.flatMap((attended, l) =>
-      attended === 0 ? [] : [{ from: b * batch.length + at++, to: b * mask.length + l }],
-    );
-  });
-  const values = tf.tidy(() => {
-    const tables = model.text.tables(Math.max(...batch.next));
-    const hidden = model.text.hidden(deviceInputs(model, rows, batch, images), tables);
-    const index = tf.tensor1d(places.map(({ from }) => from), 'int32'); // prettier-ignore
-    return model.text.logits(model.text.select(hidden, index));
-  });
+  const ofRows = imagesOf(images, rows);
   const vocabulary = model.config.text.vocabSize;
-  const computed = await values.data<'float32'>();
-  values.dispose();
   const width = inputs.inputIds[0]?.length ?? 0;
-  const data = new Float32Array(inputs.inputIds.length * width * vocabulary);
-  places.forEach(({ to }, i) => {
-    data.set(computed.subarray(i * vocabulary, (i + 1) * vocabulary), to * vocabulary);
-  });
-  return { data, shape: [inputs.inputIds.length, width, vocabulary] };
+  const data = new Float32Array(rows.length * width * vocabulary);
+  for (const [b, row] of rows.entries()) {
+    const batch = layOutText([row], model.config);
+    const values = tf.tidy(() => {
+      const tables = model.text.tables(Math.max(...batch.next));
+      const hidden = model.text.hidden(deviceInputs(model, [row], batch, ofRows([b])), tables);
+      const places = tf.range(0, row.ids.length, 1, 'int32');
+      return model.text.logits(model.text.select(hidden, places));
+    });
+    const first = (inputs.attentionMask[b] as number[]).indexOf(1);
+    data.set(await values.data<'float32'>(), (b * width + first) * vocabulary);
+    values.dispose();
+  }
+  return { data, shape: [rows.length, width, vocabulary] };
 }

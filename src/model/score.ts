@@ -1,9 +1,16 @@
 import * as tf from '@tensorflow/tfjs';
 import { ConfigError, DataError } from '../common/errors.ts';
 import { type Family, layOutFamilies, placesOfFamilies } from './families.ts';
-import { assertTokens, layOutText, type ModelInputs, rowsOf, type TextBatch } from './inputs.ts';
+import { assertTokens, layOutText, type ModelInputs, roundLength, rowsOf, type TextBatch } from './inputs.ts';
 import type { Row } from './positions.ts';
-import { deviceInputs, encodeImages, type ImageInputs, type Qwen25VL } from './qwen25vl.ts';
+import {
+  deviceInputs,
+  encodeImages,
+  imagesOf,
+  type ImageInputs,
+  type ImagesOfRows,
+  type Qwen25VL,
+} from './qwen25vl.ts';
 
 /** Of each token of each response. */
 export interface ResponseScores {
@@ -49,14 +56,54 @@ export async function score(
     }));
     return scoreFamilies(model, inputs, families, temperature);
   }
-  // A single response goes on its prompt's row, where attention is one causal product.
-  const rows = prompts.map(({ ids, grids }, i): Row => ({ ids: [...ids, ...(responses[i] ?? [])], grids }));
-  const batch = layOutText(rows, model.config);
-  const places = placesOf(
-    rows.map(({ ids }, i) => ({ from: ids.length - (responses[i] as number[]).length, ids })),
-    batch.length,
+  return scoreRows(model, inputs, prompts, responses, temperature);
+}
+
+/* A single response goes on its prompt's row, where attention is one causal product. */
+async function scoreRows(
+  model: Qwen25VL,
+  inputs: ImageInputs,
+  prompts: readonly Row[],
+  responses: readonly (readonly number[])[],
+  temperature: number,
+): Promise<ResponseScores> {
+  const responseOf = (i: number): readonly number[] => responses[i] as readonly number[];
+  const rows = prompts.map(({ ids, grids }, i): Row => ({ ids: [...ids, ...responseOf(i)], grids }));
+  using images = encodeImages(model, inputs);
+  const ofRows = imagesOf(images, rows);
+  const result: ResponseScores = { logProbs: [], entropies: [] };
+  for (const { members, length } of alikeIn(rows)) {
+    const own = members.map((i) => rows[i] as Row);
+    const batch = layOutText(own, model.config, length);
+    const ends = members.map((i) => ({ ...(rows[i] as Row), from: (prompts[i] as Row).ids.length }));
+    const laidOut = { rows: own, batch, places: placesOf(ends, length) };
+    const scores = await scorePlaces(model, ofRows(members), laidOut, members.map(responseOf), temperature);
+    members.forEach((i, b) => {
+      result.logProbs[i] = scores.logProbs[b] as Float32Array;
+      result.entropies[i] = scores.entropies[b] as Float32Array;
+    });
+  }
+  return result;
+}
+
+/* Up to so many tokens, rows are computed one by one. */
+const TOKENS_APART = 512;
+
+/*
+ * Rows that are computed together: those of one padded length, so that no row's numbers follow from how long another is.
+ * Few tokens are computed row by row: a product's last bits follow from how many rows it has.
+ */
+function alikeIn(rows: readonly Row[]): { members: number[]; length: number }[] {
+  const byLength = new Map<number, number[]>();
+  rows.forEach(({ ids }, i) => {
+    const length = roundLength(ids.length);
+    byLength.set(length, [...(byLength.get(length) ?? []), i]);
+  });
+  return [...byLength].flatMap(([length, members]) =>
+    members.length * length > TOKENS_APART
+      ? [{ members, length }]
+      : members.map((member) => ({ members: [member], length })),
   );
-  return scorePlaces(model, inputs, { rows, batch, places }, responses, temperature);
 }
 
 /**
@@ -64,12 +111,13 @@ export async function score(
  * @param inputs the images of the prompts
  * @throws DataError if the image tokens of a prompt do not fit its grids
  */
-export function scoreFamilies(
+export async function scoreFamilies(
   model: Qwen25VL,
   inputs: ImageInputs,
   families: readonly Family[],
   temperature: number,
 ): Promise<ResponseScores> {
+  using images = encodeImages(model, inputs);
   const batch = layOutFamilies(families, model.config);
   const laidOut = {
     rows: families.map(({ prompt }) => prompt),
@@ -77,12 +125,12 @@ export function scoreFamilies(
     places: placesOfFamilies(families, batch),
   };
   const responses = families.flatMap((family) => family.responses);
-  return scorePlaces(model, inputs, laidOut, responses, temperature);
+  return await scorePlaces(model, images, laidOut, responses, temperature);
 }
 
 async function scorePlaces(
   model: Qwen25VL,
-  inputs: ImageInputs,
+  images: ImagesOfRows,
   { rows, batch, places }: { rows: readonly Row[]; batch: TextBatch; places: ScoredPlaces },
   responses: readonly (readonly number[])[],
   temperature: number,
@@ -92,7 +140,6 @@ async function scorePlaces(
     return { logProbs: none, entropies: none };
   }
   const padded = padPlaces(places, batch.ids.length);
-  using images = encodeImages(model, inputs);
   const scores = tf.tidy(() => {
     const scores = model.text.score(
       deviceInputs(model, rows, batch, images),

@@ -136,27 +136,35 @@ describe('a row', () => {
       imageGridThw: [rest.imageGridThw[row] as number[]],
     };
   };
-  const responses = [
-    [5, 6, 7, 8, 9],
-    [500, 3, 77],
+  const patchesOf: [number, number][] = [
+    [0, 24],
+    [24, 144],
   ];
 
-  it('has the same log-probabilities alone, padded on the left or right, and in a batch of mixed images', async () => {
-    const left = readCase('tiny-a', 'batch_left').inputs;
-    const right = readCase('tiny-a', 'batch_right').inputs;
-    using model: Model = await loadModel(TINY_A, { backend: 'tensorflow' });
-    const together = await model.score(left, responses);
-    const padded = await model.score(right, responses);
-    const alone = [part(left, 0, [0, 24]), part(left, 1, [24, 144])];
-    const joined = await model.score(batchInputs(alone, 984), responses);
-    for (const [row, inputs] of alone.entries()) {
-      const single = await model.score(inputs, [responses[row] as number[]]);
-      for (const other of [together, padded, joined]) {
-        expect(largestDifference(other.logProbs[row] ?? [], single.logProbs[0] ?? [])).toBeLessThan(1e-5);
-        expect(largestDifference(other.entropies[row] ?? [], single.entropies[0] ?? [])).toBeLessThan(1e-5);
+  it.each(['tiny-a', 'tiny-b'])(
+    'of %s has the same log-probabilities alone, padded on the left or right, and in a batch of mixed images',
+    async (name) => {
+      const left = readCase(name, 'batch_left').inputs;
+      const right = readCase(name, 'batch_right').inputs;
+      const responses = [0, 1].map((row) => Array.from({ length: 20 }, (_, i) => (i * 37 + row * 11) % 600));
+      using model: Model = await loadModel(`${MODELS}${name}`, { backend: 'tensorflow', dtype: 'float32' });
+      const together = await model.score(left, responses);
+      const padded = await model.score(right, responses);
+      const alone = patchesOf.map((patches, row) => part(left, row, patches));
+      const joined = await model.score(batchInputs(alone, 3), responses);
+      const logits = await model.logits(right);
+      for (const [row, inputs] of alone.entries()) {
+        const single = await model.score(inputs, [responses[row] as number[]]);
+        for (const other of [together, padded, joined]) {
+          expect(largestDifference(other.logProbs[row] ?? [], single.logProbs[0] ?? [])).toBeLessThan(1e-5);
+          expect(largestDifference(other.entropies[row] ?? [], single.entropies[0] ?? [])).toBeLessThan(1e-5);
+        }
+        const { data } = await model.logits(inputs);
+        const from = row * (logits.shape[1] * logits.shape[2]);
+        expect(largestDifference(logits.data.subarray(from, from + data.length), data)).toBeLessThan(1e-5);
       }
-    }
-  });
+    },
+  );
 
   it('draws the same response alone as in a batch, and others for another seed', async () => {
     const left = readCase('tiny-a', 'batch_left').inputs;
