@@ -1,5 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -73,7 +73,7 @@ describe('the packed tarball, away from the checkout', () => {
     expect(top).not.toContain('test');
   });
 
-  it('installs globally with install scripts on; setup and doctor run', async () => {
+  it('installs globally with install scripts on; setup, doctor and report run', async () => {
     const prefix = join(folder, 'prefix');
     await run('npm', ['install', '--global', '--ignore-scripts=false', '--prefix', prefix, tarball], folder);
     const finer1 = join(prefix, 'bin', 'finer1');
@@ -87,6 +87,12 @@ describe('the packed tarball, away from the checkout', () => {
       FINER1_TENSORFLOW: '',
     });
     expect(JSON.parse(wasm.stdout)).toMatchObject({ backend: { selected: { backend: 'wasm' } } });
+    const trained = join(folder, 'trained');
+    mkdirSync(trained);
+    writeFileSync(join(trained, 'metrics.jsonl'), '{"step":1,"loss":2}\n');
+    await run(finer1, ['report', trained], folder);
+    // Its script and style sheet are files of the package.
+    expect(readFileSync(join(trained, 'report.html'), 'utf8')).toMatch(/color-scheme.*DecompressionStream/s);
   });
 
   it('serves a program that imports finer1/runtime, finer1/tapo and tfjs: one copy of tfjs, and types', async () => {

@@ -2,8 +2,8 @@ import type { Blocks } from './blocks.ts';
 import type { Classes } from './classes.ts';
 import { count } from './format.ts';
 import { html, type Html, table } from './html.ts';
-import type { Pictures } from './pictures.ts';
-import type { PromptTally } from './rollouts.ts';
+import type { PictureRef, Pictures } from './pictures.ts';
+import type { PromptTally, Rollouts } from './rollouts.ts';
 import type { Training } from './training.ts';
 
 /* Prompts that a list names, at most. */
@@ -44,6 +44,14 @@ export function constantPrompts(all: readonly PromptTally[]): Record<'right' | '
     right: sorted.filter(({ right, responses }) => right === responses),
     wrong: sorted.filter(({ right }) => right === 0),
   };
+}
+
+/** The pictures that the lists show. */
+export function picturesOfPrompts({ prompts: all }: Rollouts): PictureRef[] {
+  const { right, wrong } = constantPrompts(all);
+  return [right, wrong].flatMap((some) =>
+    some.slice(0, MAX_NAMED).flatMap(({ picture }) => (picture === undefined ? [] : [picture])),
+  );
 }
 
 function listOf(some: readonly PromptTally[], pages: ReadonlyMap<string, string>, pictures: Pictures): Html {

@@ -7,7 +7,7 @@ import { findParts } from './find.ts';
 import { type ModelTest, readModelTest } from './modelTest.ts';
 import { page } from './page.ts';
 import { loadPictures, type PictureRef } from './pictures.ts';
-import { prompts } from './prompts.ts';
+import { picturesOfPrompts, prompts } from './prompts.ts';
 import { provenance } from './provenance.ts';
 import { results } from './results.ts';
 import { readTraining, type Training } from './training.ts';
@@ -62,8 +62,6 @@ function picturesOf(material: Classes, trainings: readonly Training[]): PictureR
       image === undefined ? [] : [{ path: image, sha256: undefined }],
     ),
   ]);
-  const ofPrompts = trainings.flatMap(({ rollouts }) =>
-    (rollouts?.prompts ?? []).flatMap(({ picture }) => (picture === undefined ? [] : [picture])),
-  );
+  const ofPrompts = trainings.flatMap(({ rollouts }) => (rollouts ? picturesOfPrompts(rollouts) : []));
   return [...shown, ...ofPrompts];
 }
