@@ -1,6 +1,6 @@
 /*
  * A seed of an experiment, in a process of its own, started by run.ts: NAME and the seed. XLA frees no code that it has
- * compiled, so the models of several seeds would come to the end of a process's memory areas.
+ * compiled; so the next seed does not begin with what is left of a process's memory areas.
  */
 import { readCpu } from '../src/common/machine.ts';
 import { openExperiment } from './support/open.ts';

@@ -1,7 +1,7 @@
 import * as Plot from '@observablehq/plot';
-import { parseHTML } from 'linkedom';
 import { SPLITS } from '../../scripts/pipeline.ts';
 import type { Estimate } from '../../src/eval/bootstrap.ts';
+import { drawSvg } from '../../src/report/svg.ts';
 import type { Experiment } from './open.ts';
 import { accuracy, gain, type SeedResult } from './results.ts';
 
@@ -14,12 +14,6 @@ interface Mark {
   high: number;
 }
 
-/* What of the browser's types is needed; this project has none of them. */
-interface SvgElement {
-  outerHTML: string;
-  setAttribute(name: string, value: string): void;
-}
-const { document } = parseHTML('<!doctype html><html></html>') as unknown as { document: object };
 const [INK, ROW_HEIGHT] = ['#1f5fa8', 26];
 
 /** Draws how right each model is: over all seeds with the interval, and each seed as a ring. */
@@ -51,8 +45,7 @@ function draw(
     );
   const pooled = marksOf(seeds);
   const place = { fx: 'split', y: 'name' };
-  const options: Plot.PlotOptions & { document: object } = {
-    document,
+  const svg = drawSvg({
     width: 760,
     height: 82 + names.length * ROW_HEIGHT,
     marginLeft: 150,
@@ -70,8 +63,7 @@ function draw(
       ),
       Plot.dot(pooled, { ...place, x: 'mean', r: 4, fill: INK }),
     ],
-  };
-  const svg = Plot.plot(options) as unknown as SvgElement;
-  svg.setAttribute('xmlns', 'http://www.w3.org/2000/svg');
-  return `${svg.outerHTML}\n`;
+  });
+  // Of its own, a file needs the name space.
+  return `${svg.replace('<svg ', '<svg xmlns="http://www.w3.org/2000/svg" ')}\n`;
 }
