@@ -7,6 +7,7 @@ const plot = Plot.plot as unknown as (options: object) => { outerHTML: string };
 
 /** Draws a plot as the text of an SVG element. What its marks say is escaped. */
 export function drawSvg(options: Plot.PlotOptions): string {
+  const svg = plot({ document, ...options }).outerHTML;
   // Coordinates in hundredths of a pixel are enough.
-  return plot({ document, ...options }).outerHTML.replaceAll(/(\d\.\d\d)\d+/g, '$1');
+  return svg.replaceAll(/="[^"]*"/g, (value) => value.replaceAll(/(\d\.\d\d)\d+/g, '$1'));
 }

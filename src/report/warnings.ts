@@ -53,7 +53,7 @@ function notShown({ rollouts }: Training): string[] {
   return shown === rollouts.responses
     ? []
     : [
-        `Of ${count(rollouts.responses, 'response')}, ${shown} are shown, evenly over the run; all are counted.`,
+        `Of ${count(rollouts.responses, 'response')}, ${shown.toLocaleString('en')} are shown, evenly over the run; all are counted.`,
       ];
 }
 
@@ -86,7 +86,7 @@ function beyondLimits({ metrics, limits }: Training): string[] {
 }
 
 function ofTest({ name, leftOut, figures = [], notes }: ModelTest): Warning[] {
-  const warn = (text: string): Warning => ({ run: name, isBad: false, text });
+  const warn = (text: string): Warning => ({ run: `test ${name}`, isBad: false, text });
   const first = leftOut
     .slice(0, NAMED_AT_MOST)
     .map(({ file, row, reason }) => `${file}, row ${row}: ${reason}`);

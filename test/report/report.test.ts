@@ -165,8 +165,8 @@ describe('report', () => {
       'tapo 6 updates skipped, not finite.',
       'tapo The last row of generations.jsonl was torn by a kill: it is left out.',
       'failed The run failed: The disk is full.',
-      'base results.json is missing: the test was broken off after 20 answers.',
-      'after 1 row left out for want of a usable picture: eval.jsonl, row 99: there is no such file',
+      'test base results.json is missing: the test was broken off after 20 answers.',
+      'test after 1 row left out for want of a usable picture: eval.jsonl, row 99: there is no such file',
     ]);
   });
 
