@@ -5,7 +5,7 @@ export const percent = (share: number): string => `${(100 * share).toFixed(1)} %
 export function short(value: number): string {
   const size = Math.abs(value);
   if (value === 0 || !Number.isFinite(value)) return String(value);
-  if (size >= 1e6 || size < 1e-3) return value.toExponential(2);
+  if (size >= 1e6 || size < 1e-4) return value.toExponential(2);
   return size >= 1000 ? Math.round(value).toLocaleString('en') : String(Number(value.toPrecision(4)));
 }
 
