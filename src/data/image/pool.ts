@@ -75,7 +75,8 @@ export function createImagePool({
     worker.on('message', (outcome: Outcome) => {
       const task = running.get(worker);
       running.delete(worker);
-      worker.unref();
+      // One that is being ended keeps the process alive until it has: see `end`.
+      if (!disposed) worker.unref();
       idle.push(worker);
       if (task !== undefined) settle(task, outcome);
       assign();
