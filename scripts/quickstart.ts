@@ -9,7 +9,7 @@ import { runReport } from '../src/cli/runReport.ts';
 import { parseEvalConfig } from '../src/config/eval.ts';
 import { readRows } from '../src/data/readers/dataset.ts';
 import type { EvalRow } from '../src/data/rows.ts';
-import { withOptions } from '../src/data/synthetic/describer.ts';
+import { withOptions } from '../src/data/text/question.ts';
 import { type Estimate, pairedBootstrap } from '../src/eval/bootstrap.ts';
 import { evaluate } from '../src/eval/evaluate.ts';
 import { MEASURES, type Results, valuesByRow } from '../src/eval/results.ts';

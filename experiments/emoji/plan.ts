@@ -1,6 +1,6 @@
 import { distance } from 'fastest-levenshtein';
 import { createRandom, shuffled } from '../../src/common/random.ts';
-import { withOptions } from '../../src/data/synthetic/describer.ts';
+import { withOptions } from '../../src/data/text/question.ts';
 
 /** An emoji with who drew it. */
 export interface Kind {

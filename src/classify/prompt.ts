@@ -1,4 +1,4 @@
-import { withOptions } from '../data/synthetic/describer.ts';
+import { withOptions } from '../data/text/question.ts';
 
 /** The version of the words around the question, the candidates and the answer; any change to them is another one. */
 export const PROMPT_VERSION = 'classify-1';

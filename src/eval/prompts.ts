@@ -1,5 +1,5 @@
 import type { PromptKind } from '../config/eval.ts';
-import { withOptions } from '../data/synthetic/describer.ts';
+import { withOptions } from '../data/text/question.ts';
 
 /**
  * The text that goes with a picture.

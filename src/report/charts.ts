@@ -19,6 +19,8 @@ export interface Line {
 export interface Chart {
   title: string;
   lines: Line[];
+  /** what x is: a whole number, or a share */
+  over: 'step' | 'coverage';
   /** shares are shown in percent */
   isShare: boolean;
   /** values that a line may not pass */
@@ -34,13 +36,15 @@ const DASHES = ['none', '7 4', '2 4', '10 3 2 3'] as const;
 /** The colour of a run or figure; the style sheet says which it is, in light and in dark. */
 export const colourOf = (number: number): string => `var(--c${(number % PALETTE) + 1})`;
 
-/** Draws lines over steps. */
-export function drawLines({ title, lines, isShare, limits }: Chart): Html {
+/** Draws lines over steps or shares. */
+export function drawLines({ title, lines, over, isShare, limits }: Chart): Html {
+  const isOverSteps = over === 'step';
+  const stepText = (step: number): string => (Number.isInteger(step) ? String(step) : '');
   const marks = lines.flatMap(({ points, colour, dash, name }) => {
-    const data = thinned(points);
+    const data = thinned(points, isOverSteps);
     const options = { x: 'x', y: 'y', stroke: colourOf(colour) };
     const say = ({ x, y }: { x: number; y: number }): string =>
-      `${name}, step ${x}: ${valueText(y, isShare)}`;
+      `${name}, ${over} ${isOverSteps ? x : percent(x)}: ${valueText(y, isShare)}`;
     return [
       Plot.lineY(data, {
         ...options,
@@ -59,7 +63,7 @@ export function drawLines({ title, lines, isShare, limits }: Chart): Html {
     marginTop: 12,
     marginBottom: 26,
     marginRight: 12,
-    x: { label: null, ticks: 5, tickFormat: (step: number) => (Number.isInteger(step) ? String(step) : '') },
+    x: { label: null, ticks: 5, tickFormat: isOverSteps ? stepText : '~%' },
     y: { label: null, grid: true, ticks: 5, nice: true, tickFormat: isShare ? '~%' : short },
     marks: [
       ...limits.map(({ value }) => Plot.ruleY([value], { stroke: 'var(--bad)', strokeDasharray: '2 3' })),
@@ -83,13 +87,13 @@ export function drawLines({ title, lines, isShare, limits }: Chart): Html {
 }
 
 /* Where there are more points than can be seen, means of as many in a row as is needed. */
-function thinned(points: Line['points']): Line['points'] {
+function thinned(points: Line['points'], isWhole: boolean): Line['points'] {
   const size = Math.ceil(points.length / MAX_POINTS);
   if (size <= 1) return points;
   return Array.from({ length: Math.ceil(points.length / size) }, (_, i) => {
     const some = points.slice(i * size, (i + 1) * size);
     const mean = (key: 'x' | 'y'): number => some.reduce((sum, point) => sum + point[key], 0) / some.length;
-    return { x: Math.round(mean('x')), y: mean('y') };
+    return { x: isWhole ? Math.round(mean('x')) : mean('x'), y: mean('y') };
   });
 }
 

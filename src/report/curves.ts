@@ -128,7 +128,8 @@ function curve(
   );
   const drawn = lines.filter(({ points }) => points.some(({ y }) => Number.isFinite(y)));
   if (drawn.length === 0) return undefined;
-  return drawLines({ title, lines: drawn, isShare, limits: limitsOf(Object.values(figures), some, drawn) });
+  const limits = limitsOf(Object.values(figures), some, drawn);
+  return drawLines({ title, lines: drawn, over: 'step', isShare, limits });
 }
 
 /* The limits of alarms that are not far from the lines. */

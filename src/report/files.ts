@@ -111,6 +111,11 @@ export const testResults = z.object({
           truncated: z.number(),
         }),
       ),
+      refusal: z
+        .object({
+          curve: z.array(z.object({ threshold: z.number(), coverage: z.number(), risk: z.number() })),
+        })
+        .optional(),
     }),
   ),
   leftOut: z.array(z.object({ file: z.string(), row: z.number(), image: z.string(), reason: z.string() })),

@@ -1,5 +1,5 @@
 import type { Estimate } from '../eval/bootstrap.ts';
-import { drawIntervals } from './charts.ts';
+import { drawIntervals, drawLines, type Line } from './charts.ts';
 import { percent } from './format.ts';
 import { type Cell, html, type Html, table } from './html.ts';
 import { gainOver, type ModelTest } from './modelTest.ts';
@@ -67,7 +67,26 @@ function resultsOfPass(pass: string, tests: readonly ModelTest[]): Html {
         'truncated',
       ],
       sorted.map((row) => cellsOf(row, pass, hasSimilarity)),
-    )}`;
+    )}
+    ${refusals(pass, asked, tests)}`;
+}
+
+/* What refusing the less probable does: wrong ones of the given answers, over the share that is given. */
+function refusals(pass: string, asked: readonly ModelTest[], tests: readonly ModelTest[]): Html | undefined {
+  const lines = asked.flatMap((test): Line[] => {
+    const curve = test.figures?.find((one) => one.pass === pass)?.refusal?.curve;
+    if (curve === undefined) return [];
+    const points = curve.map(({ coverage, risk }) => ({ x: coverage, y: risk })).reverse();
+    return [{ name: test.name, colour: tests.indexOf(test), dash: 0, points }];
+  });
+  if (lines.length === 0) return undefined;
+  return html`<p>
+      Refusing what is less probable (<code>finer1 classify --min-probability</code>): wrong ones of the answers
+      that are given, over the share that is given; in the legend where all are given.
+    </p>
+    <div class="charts">
+      ${drawLines({ title: 'Risk over coverage', lines, over: 'coverage', isShare: true, limits: [] })}
+    </div>`;
 }
 
 function cellsOf({ test, before, group }: Row, pass: string, hasSimilarity: boolean): Cell[] {

@@ -10,7 +10,7 @@ import { measureImage } from '../data/image/measure.ts';
 import { readRows } from '../data/readers/dataset.ts';
 import type { EvalRow } from '../data/rows.ts';
 import { encodeRows, type SupervisedRow } from '../data/supervised.ts';
-import { withOptions } from '../data/synthetic/describer.ts';
+import { withOptions } from '../data/text/question.ts';
 import { encodePrompt, IMAGE_MARK } from '../data/text/conversation.ts';
 import { roundLength } from '../model/inputs.ts';
 import { selectBackend, type SelectedBackend } from '../runtime/select.ts';

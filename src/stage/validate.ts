@@ -1,5 +1,5 @@
 import type { EvalRow } from '../data/rows.ts';
-import { withOptions } from '../data/synthetic/describer.ts';
+import { withOptions } from '../data/text/question.ts';
 import { isSameName, parseResponse } from '../data/text/answer.ts';
 import { encodePrompt, IMAGE_MARK } from '../data/text/conversation.ts';
 import { generate } from '../model/generate.ts';

@@ -103,6 +103,24 @@ describe('report', () => {
     expect(textOf(page.querySelector('#runs'))).toContain('/data/triplets.jsonl sha256 ab12');
   });
 
+  it('draws what refusing the less probable does', async () => {
+    // Right answers are the more probable: 5 of 20.
+    writeTest(at('sure'), {
+      ...{ classes: CLASSES, pictures, questionsPerClass: 5 },
+      respond: () => think('red finch'),
+      probability: (label, question) => (label === 'red finch' ? 0.9 : 0.5) + question / 100,
+    });
+    const results = (await reportOn('sure')).querySelector('#results') as Element;
+    const charts = [...results.querySelectorAll('.chart')].map(textOf);
+    expect(charts).toEqual([expect.stringContaining('Risk over coverage sure 75.0 %')]);
+    expect([...results.querySelectorAll('.chart circle title')].map(textOf)).toEqual([
+      ...[5, 10, 15, 20, 25].map((given) => `sure, coverage ${given}.0 %: 0.0 %`),
+      ...['40.0 %: 37.5 %', '55.0 %: 54.5 %', '70.0 %: 64.3 %', '85.0 %: 70.6 %', '100.0 %: 75.0 %'].map(
+        (point) => `sure, coverage ${point}`,
+      ),
+    ]);
+  });
+
   it('says what was taken for what, the worst first', async () => {
     writeBefore('base');
     const page = await reportOn('base');

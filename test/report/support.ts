@@ -138,12 +138,14 @@ export interface TestOptions {
   pictures: readonly string[];
   questionsPerClass: number;
   respond: (label: string, question: number) => string;
+  /** of each answer, as the pass `classify` has it */
+  probability?: (label: string, question: number) => number;
 }
 
 /** Writes the folder of a test: half of the classes seen, half unseen. */
 export function writeTest(
   folder: string,
-  { classes, pictures, questionsPerClass, respond }: TestOptions,
+  { classes, pictures, questionsPerClass, respond, probability }: TestOptions,
 ): void {
   const records = classes.flatMap((label, c) =>
     Array.from({ length: questionsPerClass }, (_, i): Omit<AnswerRecord, 'step'> => {
@@ -156,7 +158,10 @@ export function writeTest(
       };
       return {
         ...place,
-        ...{ pass: 'stored', turn: 0, set: 'birds', split: c < classes.length / 2 ? 'seen' : 'unseen' },
+        ...(probability === undefined
+          ? { pass: 'stored' }
+          : { pass: 'classify', probability: probability(label, i) }),
+        ...{ turn: 0, set: 'birds', split: c < classes.length / 2 ? 'seen' : 'unseen' },
         ...{ imagePath: `images/${i}.png`, image, options: classes.slice(0, 4), label, response },
         ...judge(response, { label, classes, world: 'closed', imagePath: image }),
         ...{ wellFormed: true, truncated: false },

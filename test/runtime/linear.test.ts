@@ -8,7 +8,7 @@ const [WIDTH, OUT] = [24, 40];
 onEveryBackend(() => {
   describe.each(['float32', 'bfloat16', 'float16'] as const)('linear by a weight kept in %s', (dtype) => {
     // One row, few and many go different ways.
-    it.each([1, 2, 33])('multiplies %i rows, with the gradient of x, eager and compiled', (rows) => {
+    it.each([1, 2, 32, 33])('multiplies %i rows, with the gradient of x, eager and compiled', (rows) => {
       using weight = Variable.fromTensor(uniform([1, rows], [OUT, WIDTH]).sub(0.5), { dtype });
       const x = uniform([2, rows], [rows, WIDTH]).sub(0.5);
       const kept = weight.read() as tf.Tensor2D;

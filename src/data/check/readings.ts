@@ -2,7 +2,7 @@ import type { ImageConfig } from '../../config/image.ts';
 import type { ImageSource } from '../image/decode.ts';
 import { labelKey } from '../readers/classFolders.ts';
 import type { DataKind, RowKinds } from '../rows.ts';
-import { withOptions } from '../synthetic/describer.ts';
+import { withOptions } from '../text/question.ts';
 import { parseResponse } from '../text/answer.ts';
 import { encodeConversation, encodePrompt, IMAGE_MARK } from '../text/conversation.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';

@@ -1,6 +1,6 @@
 import { createRandom, shuffled } from '../../common/random.ts';
 import type { ClassRow } from '../rows.ts';
-import { withOptions } from '../synthetic/describer.ts';
+import { withOptions } from '../text/question.ts';
 import { centred, cosine, meanOf } from './embeddings.ts';
 
 /** How pictures of classes become rows of training and test. */

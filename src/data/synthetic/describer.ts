@@ -57,10 +57,6 @@ export function readBird(bird: Bird, probability: number, random: Random): Bird 
 /** One of a few ways to ask for the name. */
 export const askForBird = (random: Random): string => pick(random, QUESTIONS);
 
-/** A question with the names to choose from. */
-export const withOptions = (question: string, options: readonly string[]): string =>
-  `${question} options: ${options.join(', ')}.`;
-
 /** A caption in plain words, without a name: `wing striped, breast green, ...`, in any order, in one of three forms. */
 export function describeBird(bird: Bird, { parts }: Family, random: Random): string {
   const say = pick(random, ANALYSES);

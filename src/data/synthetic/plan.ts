@@ -9,7 +9,8 @@ import {
   lookAlike,
   nameOf,
 } from './birds.ts';
-import { askForBird, readBird, reasonAbout, withOptions } from './describer.ts';
+import { withOptions } from '../text/question.ts';
+import { askForBird, readBird, reasonAbout } from './describer.ts';
 import { drawOptions, neighbours, splitBirds } from './split.ts';
 
 /** What a synthetic set depends on, and nothing else. */

@@ -30,6 +30,12 @@ const HAS_BFLOAT16_PRODUCTS = ['avx512_bf16', 'amx_bf16', 'bf16'].some((name) =>
 const isWideRow = (rows: number, width: number, transpose: boolean): boolean =>
   rows === 1 && transpose && width > 4096;
 
+/*
+ * XLA's product of few rows by a transposed float32 matrix packs the whole matrix first; of the matrix by few columns it
+ * does not: 2.5 instead of 3.7 ms for 8 rows, and 2.9 instead of 4.7 ms for 16, by 16 matrices of [1024, 256].
+ */
+const [FEW_ROWS, MANY_ROWS] = [2, 32];
+
 /**
  * Multiplies rows by a variable: `x weight^T`, or `x weight`, whichever way is fastest for their number. In a
  * function that XLA compiles as a whole there is but one way.
@@ -51,6 +57,7 @@ export function multiplyByVariable(
     weight.dtype === 'bfloat16' &&
     compute === 'bfloat16' &&
     (binding.isUsingGpuDevice() || HAS_BFLOAT16_PRODUCTS);
+  const isAllXla = !binding.isUsingGpuDevice() && binding.trace?.xla === true;
   const isInGraph = !binding.isUsingGpuDevice() && binding.trace?.xla !== true;
   if (isRounded && isInGraph && isWideRow(rows, width, transpose)) {
     // A second row of zeros makes it oneDNN's product.
@@ -59,7 +66,7 @@ export function multiplyByVariable(
         multiplyByVariable(tf.pad2d(x, [[0, 1], [0, 0]]), weight, transpose, compute).slice([0, 0], [1, -1]), // prettier-ignore
     );
   }
-  return rawOps(backend, ({ op }) => {
+  return rawOps(backend, ({ op, constant }) => {
     const inputs = [backend.idOf(x), resource.readRaw(op)];
     const specs = inputs.map((id) => binding.describe(id));
     const isHalf = weight.dtype === 'bfloat16' || weight.dtype === 'float16';
@@ -67,14 +74,22 @@ export function multiplyByVariable(
       const [result] = xlaProduct(backend, specs, transpose).call(inputs) as [TensorMetadata];
       return result.id;
     }
+    const isFewRows = rows >= FEW_ROWS && rows <= MANY_ROWS;
+    if (weight.dtype === 'float32' && isAllXla && transpose && isFewRows) {
+      const columns = barrier(op, op('BatchMatMulV2', [boolAttribute('adj_y', true)], [...inputs].reverse()));
+      return op('Transpose', [], [columns, constant(DType.INT32, [2], Int32Array.of(1, 0))]);
+    }
     // One row is not worth the rounding of x.
     const type = isRounded && rows > 1 ? DType.BFLOAT16 : DType.FLOAT;
     const y = product(op, inputs, specs, type, transpose);
     // XLA would fuse what follows into the product of one row, and then no longer reads the weight at memory speed.
-    const isAlone = isHalf && binding.trace?.xla === true && isForXla(rows, transpose);
-    return isAlone ? op('XlaOptimizationBarrier', [typeAttribute('T', [DType.FLOAT])], [y]) : y;
+    return isHalf && binding.trace?.xla === true && isForXla(rows, transpose) ? barrier(op, y) : y;
   });
 }
+
+/* What XLA does not move or merge anything across. */
+const barrier = (op: RawOp, x: number): number =>
+  op('XlaOptimizationBarrier', [typeAttribute('T', [DType.FLOAT])], [x]);
 
 /* Nodes for a product in `type`, with a float32 result. */
 function product(
