@@ -5,6 +5,10 @@ import { onEveryBackend } from '../support/backends.ts';
 
 const [WIDTH, OUT] = [24, 40];
 
+/* The largest difference. */
+const errorOf = (actual: tf.Tensor, expected: tf.Tensor): number =>
+  actual.sub(expected).abs().max().dataSync()[0] as number;
+
 onEveryBackend(() => {
   describe.each(['float32', 'bfloat16', 'float16'] as const)('linear by a weight kept in %s', (dtype) => {
     // One row, few and many go different ways.
@@ -25,16 +29,25 @@ onEveryBackend(() => {
         const tolerance = compute === 'bfloat16' ? 0.02 : 1e-5;
         for (const results of [body(x), graph(x), xla(x)]) {
           results.forEach((result, i) => {
-            const error = result
-              .sub(expected[i] as tf.Tensor)
-              .abs()
-              .max()
-              .dataSync()[0] as number;
+            const error = errorOf(result, expected[i] as tf.Tensor);
             expect(error).toBeLessThan(tolerance);
           });
         }
       }
     });
+  });
+
+  // Where XLA multiplies by 16 bits, a wide row goes in parts, if its width has such.
+  it.each([4096, 6000, 9001])('multiplies a row of %i numbers', (width) => {
+    const values = uniform([3], [7, width]).sub(0.5);
+    const x = uniform([4], [1, width]).sub(0.5);
+    for (const dtype of ['float32', 'bfloat16', 'float16'] as const) {
+      using weight = Variable.fromTensor(values, { dtype });
+      using graph = compile((input: tf.Tensor) => linear(input, weight), { xla: false });
+      const expected = tf.matMul(x, weight.read() as tf.Tensor2D, false, true);
+      expect(errorOf(graph(x), expected)).toBeLessThan(1e-4);
+      expect(errorOf(linear(x, weight), expected)).toBeLessThan(1e-4);
+    }
   });
 
   it('keeps the leading dimensions', () => {
