@@ -86,8 +86,8 @@ async function scoreRows(
   return result;
 }
 
-/* Up to so many tokens, rows are computed one by one. */
-const TOKENS_APART = 512;
+/* From so many tokens on, rows are computed together. */
+const TOKENS_TOGETHER = 1024;
 
 /*
  * Rows that are computed together: those of one padded length, so that no row's numbers follow from how long another is.
@@ -100,7 +100,7 @@ function alikeIn(rows: readonly Row[]): { members: number[]; length: number }[] 
     byLength.set(length, [...(byLength.get(length) ?? []), i]);
   });
   return [...byLength].flatMap(([length, members]) =>
-    members.length * length > TOKENS_APART
+    members.length * length >= TOKENS_TOGETHER
       ? [{ members, length }]
       : members.map((member) => ({ members: [member], length })),
   );

@@ -83,7 +83,7 @@ export function visionBlock(
  * @returns `[R, H]`
  */
 export function embedPatches(weight: Weight, pixels: tf.Tensor, rows_R: tf.Tensor): tf.Tensor {
-  return multiply(pixels, weight, 'float32').gather(rows_R);
+  return multiply(pixels.gather(rows_R), weight, 'float32');
 }
 
 /**

@@ -33,6 +33,11 @@ const ROPE_THETA = 10_000;
 const HIDDEN_KEY = -1e9;
 /** Patches that are encoded at once, at most. */
 const PATCHES_AT_ONCE = 2 ** 14;
+/*
+ * Of fewer, only images of one size are encoded together: a product's last bits follow from how many rows it has, and where
+ * images differ, nobody should see which others there are.
+ */
+const MIXED_PATCHES = 1024;
 
 /** A window of merged tokens of an image: their numbers in raster order. */
 type Window = number[];
@@ -80,6 +85,7 @@ export function layOutImages(grids: readonly GridThw[], vision: VisionConfig): V
     return windowsOf(grid, vision);
   });
   const groups = groupBySize(
+    grids,
     windows.map(({ length }) => roundWindows(length)),
     vision,
   );
@@ -109,13 +115,21 @@ function roundWindows(count: number): number {
   return Math.ceil(count / step) * step;
 }
 
-function groupBySize(sizes: readonly number[], vision: VisionConfig): { images: number[]; size: number }[] {
+function groupBySize(
+  grids: readonly GridThw[],
+  sizes: readonly number[],
+  vision: VisionConfig,
+): { images: number[]; size: number }[] {
   const windowPatches = (windowSide(vision) * vision.spatialMergeSize) ** 2;
-  const groups: { images: number[]; size: number }[] = [];
+  const patches = windowPatches * sizes.reduce((sum, size) => sum + size, 0);
+  const groups: { images: number[]; size: number; grid: string }[] = [];
   sizes.forEach((size, image) => {
+    const grid = patches < MIXED_PATCHES ? String(grids[image]) : '';
     const most = Math.max(1, Math.floor(PATCHES_AT_ONCE / (size * windowPatches)));
-    const open = groups.find((group) => group.size === size && group.images.length < most);
-    if (open === undefined) groups.push({ images: [image], size });
+    const open = groups.find(
+      (group) => group.size === size && group.grid === grid && group.images.length < most,
+    );
+    if (open === undefined) groups.push({ images: [image], size, grid });
     else open.images.push(image);
   });
   return groups;
