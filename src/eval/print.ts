@@ -1,3 +1,4 @@
+import type { Settings } from './answers.ts';
 import type { Estimate } from './bootstrap.ts';
 import type { Comparison } from './compare.ts';
 import type { PositionShare } from './options.ts';
@@ -19,6 +20,7 @@ const RULES: Record<Measure, string> = {
   strict: 'exactly one class is named, the right one',
 };
 const WORST = 10;
+const MANY = 0.5;
 
 /** The results for people: released and strict side by side, each share in percent with its 95 % interval. */
 export function formatResults(results: Results, comparison?: Comparison): string {
@@ -105,7 +107,7 @@ function formatCalibration({ maxRisk, chosen, held }: Calibration): string[] {
 }
 
 /* The two protocols in a line each, as far as their passes were made. */
-function headline({ passes, leftOut }: Results): string[] {
+function headline({ settings, passes, leftOut }: Results): string[] {
   const isOpen = passes.some(({ pass }) => pass === 'open');
   const first = (...names: Pass[]): PassResult | undefined =>
     names.map((name) => passes.find(({ pass }) => pass === name)).find((pass) => pass !== undefined);
@@ -125,8 +127,21 @@ function headline({ passes, leftOut }: Results): string[] {
       'it asks with the options shuffled or in all rotations',
     ),
     ...(leftOut.length === 0 ? [] : [`${leftOut.length} rows left out: their pictures cannot be used`]),
+    ...promptHint(settings, passes),
     '',
   ];
+}
+
+/* A model that was trained on other prompts answers nothing that can be judged. */
+function promptHint({ prompt }: Settings, passes: readonly PassResult[]): string[] {
+  const formed = Math.max(...passes.map(({ groups }) => groups[0]?.wellFormed ?? 0));
+  const other = prompt === 'released' ? 'plain' : 'released';
+  return formed >= MANY
+    ? []
+    : [
+        `Only ${percent(formed)} % of the responses have the right form: was the model trained on other prompts? ` +
+          `This asked with --prompt ${String(prompt)}; try --prompt ${other}.`,
+      ];
 }
 
 const formatComparison = ({ folder, differences, passes }: Comparison): string[] => [

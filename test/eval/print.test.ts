@@ -70,6 +70,15 @@ describe('results in words', () => {
     ]);
   });
 
+  it('ask whether the model knows the prompt, where the right form is rare', () => {
+    const rows = [1, 2, 3].map((i) => resultRow({ key: String(i), wellFormed: i === 1, ...wrong }));
+    const lines = linesOf(formatResults(sumUp({ prompt: 'released' }, rows, [], { seed: 0 })));
+    expect(lines.at(-2)).toBe(
+      'Only 33.3 % of the responses have the right form: was the model trained on other prompts? ' +
+        'This asked with --prompt released; try --prompt plain.',
+    );
+  });
+
   it('say what refusing gives, and which probability keeps a risk', () => {
     const rows = Array.from({ length: 20 }, (_, i) =>
       resultRow({ key: String(i), pass: 'classify', probability: (i + 1) / 20, ...(i < 4 && wrong) }),

@@ -39,8 +39,8 @@ onEveryBackend(() => {
 
   // Where XLA multiplies by 16 bits, a wide row goes in parts, if its width has such.
   it.each([4096, 6000, 9001])('multiplies a row of %i numbers', (width) => {
-    const values = uniform([3], [7, width]).sub(0.5);
-    const x = uniform([4], [1, width]).sub(0.5);
+    const values = uniform([1, 3], [7, width]).sub(0.5);
+    const x = uniform([1, 4], [1, width]).sub(0.5);
     for (const dtype of ['float32', 'bfloat16', 'float16'] as const) {
       using weight = Variable.fromTensor(values, { dtype });
       using graph = compile((input: tf.Tensor) => linear(input, weight), { xla: false });
