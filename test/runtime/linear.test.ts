@@ -44,7 +44,7 @@ onEveryBackend(() => {
     for (const dtype of ['float32', 'bfloat16', 'float16'] as const) {
       using weight = Variable.fromTensor(values, { dtype });
       using graph = compile((input: tf.Tensor) => linear(input, weight), { xla: false });
-      const expected = tf.matMul(x, weight.read() as tf.Tensor2D, false, true);
+      const expected = tf.matMul(x, weight.read(), false, true);
       expect(errorOf(graph(x), expected)).toBeLessThan(1e-4);
       expect(errorOf(linear(x, weight), expected)).toBeLessThan(1e-4);
     }
