@@ -180,6 +180,20 @@ onEveryBackend((backend) => {
 describe('a variable on tensorflow', () => {
   useBackend('tensorflow');
 
+  it('is read from a file whole where it is large, often', () => {
+    const file = join(folder, 'large');
+    const shape = [4, 2 ** 20] as const;
+    const written = Float32Array.from({ length: shape[0] * shape[1] }, (_, i) => i % 1021);
+    writeFileSync(file, written);
+    // More often than pages are made in the background before the event loop runs again.
+    for (let i = 0; i < 200; i++) {
+      using variable = Variable.fromFile(file, { offset: 0, shape, dtype: 'float32' });
+      if (i % 40 > 0) continue;
+      const read = tf.tidy(() => variable.read().dataSync());
+      expect(Buffer.compare(new Uint8Array(read.buffer), new Uint8Array(written.buffer))).toBe(0);
+    }
+  });
+
   it('says so where it went with a backend that was reset, rather than be another one there', async () => {
     const variableOfNewBackend = async (value: number): Promise<Variable> => {
       tf.engine().endScope();

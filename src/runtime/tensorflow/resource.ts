@@ -13,7 +13,7 @@ import {
 import type { TensorFlowBackend } from './backend.ts';
 import { DType, FROM_TFJS } from './dtypes.ts';
 import { type RawOp, rawOps, scratch } from './rawOps.ts';
-import { adviseLargePages, viewMemory } from './library.ts';
+import { adviseLargePages, populateAhead, viewMemory } from './library.ts';
 import { allocateTensor } from './tensors.ts';
 
 const DTYPES: Record<VariableDType, DType> = {
@@ -22,6 +22,9 @@ const DTYPES: Record<VariableDType, DType> = {
   float16: DType.HALF,
   int32: DType.INT32,
 };
+
+/* Of so large a value, what is behind the front gets its pages while the front is read. */
+const [MANY_BYTES, FRONT] = [2 ** 24, 1 / 3];
 
 let count = 0;
 
@@ -60,6 +63,10 @@ export class ResourceStorage implements VariableStorage {
     try {
       const address = c.TF_TensorData(tensor);
       adviseLargePages(address, byteLength);
+      if (byteLength >= MANY_BYTES) {
+        const front = Math.round(byteLength * FRONT);
+        populateAhead(address + front, byteLength - front);
+      }
       readRange(path, offset, viewMemory(address, byteLength));
     } catch (error) {
       c.TF_DeleteTensor(tensor);
