@@ -126,8 +126,8 @@ function headline({ settings, passes, leftOut }: Results): string[] {
       'strict',
       'it asks with the options shuffled or in all rotations',
     ),
-    ...(leftOut.length === 0 ? [] : [`${leftOut.length} rows left out: their pictures cannot be used`]),
     ...promptHint(settings, passes),
+    ...(leftOut.length === 0 ? [] : [`${leftOut.length} rows left out: their pictures cannot be used`]),
     '',
   ];
 }
