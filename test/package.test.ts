@@ -75,7 +75,20 @@ describe('the packed tarball, away from the checkout', () => {
 
   it('installs globally with install scripts on; setup, doctor and report run', async () => {
     const prefix = join(folder, 'prefix');
-    await run('npm', ['install', '--global', '--ignore-scripts=false', '--prefix', prefix, tarball], folder);
+    await run(
+      'npm',
+      [
+        'install',
+        '--global',
+        '--prefer-offline',
+        '--no-audit',
+        '--ignore-scripts=false',
+        '--prefix',
+        prefix,
+        tarball,
+      ],
+      folder,
+    );
     const finer1 = join(prefix, 'bin', 'finer1');
     const env = { FINER1_CACHE: cacheFolder() };
     const setup = await run(finer1, ['setup', '--json'], folder, env);
