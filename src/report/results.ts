@@ -81,8 +81,8 @@ function refusals(pass: string, asked: readonly ModelTest[], tests: readonly Mod
   });
   if (lines.length === 0) return undefined;
   return html`<p>
-      Refusing what is less probable (<code>finer1 classify --min-probability</code>): wrong ones of the answers
-      that are given, over the share that is given; in the legend where all are given.
+      Refusing what is less probable (<code>finer1 classify --min-probability</code>): wrong ones of the
+      answers that are given, over the share that is given; in the legend where all are given.
     </p>
     <div class="charts">
       ${drawLines({ title: 'Risk over coverage', lines, over: 'coverage', isShare: true, limits: [] })}
