@@ -296,9 +296,15 @@ const madvise = LIBC.func('madvise', 'int', ['uintptr_t', 'size_t', 'int']);
  * machine, and a 3B model has 1.5 million pages of 4 KiB. A kernel without large pages does nothing.
  */
 export function adviseLargePages(address: Pointer, byteLength: number): void {
+  const [begin, length] = wholePages(address, byteLength);
+  if (length > 0) madvise(begin, length, MADV_HUGEPAGE);
+}
+
+/* The pages that lie in memory as a whole: where they begin, and their bytes. */
+function wholePages(address: Pointer, byteLength: number): [begin: Pointer, length: number] {
   const begin = Math.ceil(address / PAGE) * PAGE;
   const end = Math.floor((address + byteLength) / PAGE) * PAGE;
-  if (end > begin) madvise(begin, end - begin, MADV_HUGEPAGE);
+  return [begin, end - begin];
 }
 
 const MADV_POPULATE_WRITE = 23;
@@ -311,11 +317,10 @@ let ahead = 0;
  * time of loading weights goes to. Values stay as they are. A kernel before 5.14 does nothing.
  */
 export function populateAhead(address: Pointer, byteLength: number): void {
-  const begin = Math.ceil(address / PAGE) * PAGE;
-  const end = Math.floor((address + byteLength) / PAGE) * PAGE;
-  if (end <= begin || ahead >= MOST_AHEAD) return;
+  const [begin, length] = wholePages(address, byteLength);
+  if (length <= 0 || ahead >= MOST_AHEAD) return;
   ahead++;
-  madvise.async(begin, end - begin, MADV_POPULATE_WRITE, () => {
+  madvise.async(begin, length, MADV_POPULATE_WRITE, () => {
     ahead--;
   });
 }
