@@ -111,7 +111,7 @@ function product(
   return cast(op, y, type, DType.FLOAT);
 }
 
-/* A function for a float32 product that XLA compiles, made once for each pair of shapes. */
+/* A function for a float32 product of one row (see `isForXla`) that XLA compiles, made once for each pair of shapes. */
 function xlaProduct(
   backend: TensorFlowBackend,
   specs: readonly TensorSpec[],
@@ -121,8 +121,8 @@ function xlaProduct(
   return backend.definedOnce(key, () =>
     defineFunction(backend, 'product', true, specs, (ids, symbolOf) =>
       scratch(backend, (raw) => {
-        const [{ shape: [rows = 0, width = 0] }] = specs as [TensorSpec]; // prettier-ignore
-        const parts = isWideRow(rows, width, transpose) ? partsOf(width) : 1;
+        const [{ shape: [, width = 0] }] = specs as [TensorSpec]; // prettier-ignore
+        const parts = partsOf(width);
         const id =
           parts > 1 ? wideRow(raw, ids, specs, parts) : product(raw.op, ids, specs, DType.FLOAT, transpose);
         return [symbolOf(id)];
@@ -131,7 +131,7 @@ function xlaProduct(
   );
 }
 
-/* Parts of equal size, narrow enough to be fused; 1 where there are none. */
+/* How many parts of equal size are narrow enough to be fused; 1 where there are none. */
 function partsOf(width: number): number {
   let parts = 1;
   while (width / parts >= FUSED_WIDTH) parts *= 2;
