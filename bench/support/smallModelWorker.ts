@@ -1,7 +1,9 @@
 /*
  * One measurement of a small model in a process of its own. Arguments: hidden size, layers, and `score`, `gradient`,
- * `sft` (a step: gradient, clipping and AdamW), `generate-1` or `generate-8`. Prints the medians as one line of JSON.
+ * `sft` (a step: gradient, clipping and AdamW), `generate-1` or `generate-8`. Prints the medians as one line of JSON, and of
+ * `sft` the peak of resident memory (MiB), operations a second in the products of a step, and in products alone.
  */
+import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs';
 import { generate } from '../../src/model/generate.ts';
 import type { ModelInputs } from '../../src/model/inputs.ts';
@@ -10,6 +12,7 @@ import { selectBackend } from '../../src/runtime/index.ts';
 import { lossAndGradients } from '../../src/train/loss.ts';
 import { createOptimiser } from '../../src/train/optimiser.ts';
 import { createVjp } from '../../src/train/vjp.ts';
+import { gradientOperations, productRate } from './productRate.ts';
 import { buildSmallModel, smallInputs } from './smallModel.ts';
 
 const [hidden = '64', layers = '4', what = 'score', repeats = '5'] = process.argv.slice(2);
@@ -69,6 +72,15 @@ for (let i = 0; i < Number(repeats); i++) runs.push(await once());
 const seconds = runs.map((run) => run.seconds).sort((a, b) => a - b);
 const median = seconds[Math.floor(seconds.length / 2)] as number;
 const tokens = runs[0]?.tokens as number;
-process.stdout.write(
-  `${JSON.stringify({ median_s: median, min_s: seconds[0], tokens_per_s_median: tokens / median })}\n`,
-);
+const result: Record<string, number | undefined> = {
+  median_s: median,
+  min_s: seconds[0],
+  tokens_per_s_median: tokens / median,
+};
+if (what === 'sft') {
+  result.peak_rss_mb = Number(/VmHWM:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) / 1024;
+  const supervised = (labels[0] ?? []).filter((label) => label >= 0).length;
+  result.step_flops = gradientOperations(model, batch, LENGTH, supervised) / median;
+  result.product_flops = productRate(batch * LENGTH, Number(hidden));
+}
+process.stdout.write(`${JSON.stringify(result)}\n`);

@@ -41,8 +41,8 @@ describe('configs', () => {
       model: join(CONFIGS, '../models/tiny-base'),
       output: join(CONFIGS, '../runs/tiny-sft'),
       data: { train: [join(CONFIGS, '../data/birds/sft.json')] },
-      steps: 300,
-      batch: { rowsPerStep: 32 },
+      steps: 500,
+      batch: { rowsPerStep: 16 },
       optimiser: { learningRate: 3e-3 },
       freeze: ['visual.*'],
     });
