@@ -71,7 +71,11 @@ const CURVES: Record<Training['stage'], readonly CurveSpec[]> = {
     },
     {
       title: 'Tokens per second',
-      figures: { rollout: 'tokensPerSecond/rollout', update: 'tokensPerSecond/update' },
+      figures: {
+        rollout: 'tokensPerSecond/rollout',
+        score: 'tokensPerSecond/score',
+        update: 'tokensPerSecond/update',
+      },
     },
   ],
 };

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import { BackendError } from '../common/errors.ts';
 import type { TapoConfig } from '../config/tapo.ts';
 import type { TapoLoss } from '../config/tapoLoss.ts';
+import type { TripletPicture } from '../data/triplets.ts';
 import type { Qwen25VL } from '../model/qwen25vl.ts';
 import type { Accumulator } from '../train/accumulate.ts';
 import type { Optimiser } from '../train/optimiser.ts';
@@ -36,8 +37,11 @@ export interface Updated {
   updates: number;
   /** updates that were not finite, and left out */
   skipped: number;
+  /** of prompts and responses, in the updates */
   tokens: number;
   padding: number;
+  /** of responses that were scored before the updates, once for each picture and policy */
+  scoredTokens: number;
   scoreSeconds: number;
   updateSeconds: number;
 }
@@ -64,7 +68,7 @@ export async function trainOnGroups(
   const { promptsPerUpdate, passes, responsesPerMicroBatch } = config.batch;
   const started = performance.now();
   const batches = partsOf(groups, promptsPerUpdate).map((part) => prepare(part, groups, tools));
-  await score(batches, tools);
+  const scoredTokens = await score(batches, tools);
   signal?.throwIfAborted();
   const scored = performance.now();
   const results: { metrics: LossMetrics; norm: number }[] = [];
@@ -111,6 +115,7 @@ export async function trainOnGroups(
     skipped,
     tokens,
     padding: 1 - tokens / places,
+    scoredTokens,
     scoreSeconds: (scored - started) / 1e3,
     updateSeconds: (ended - scored) / 1e3,
   };
@@ -147,33 +152,31 @@ function prepare(part: readonly Group[], all: readonly Group[], { config, loss }
   }));
 }
 
-/* The log-probabilities that have to be there before the first update. */
+/* The log-probabilities that have to be there before the first update. Returns how many were computed. */
 async function score(
   batches: readonly Prepared[][],
   { config, loss, model, reference }: UpdateTools,
-): Promise<void> {
+): Promise<number> {
   const how = { temperature: config.rollout.temperature, atOnce: config.batch.responsesPerScoring };
   const pictureOf = trainedOn(loss);
-  const later = batches.slice(1).flat();
-  if (later.length > 0) {
-    const { logProbs } = await scoreMembers(model, later, pictureOf, how);
-    later.forEach((one, i) => {
-      one.oldLogProbs = logProbs[i];
+  let scored = 0;
+  const fill = async (
+    key: 'oldLogProbs' | 'negLogProbs' | 'refLogProbs',
+    policy: Qwen25VL,
+    members: readonly Prepared[],
+    seen: (response: Response) => TripletPicture,
+  ): Promise<void> => {
+    const { logProbs } = await scoreMembers(policy, members, seen, how);
+    members.forEach((one, i) => {
+      one[key] = logProbs[i];
+      scored += one.response.tokens.length;
     });
-  }
+  };
   const all = batches.flat();
-  if (usesNegative(loss) && !loss.negativeGradient) {
-    const { logProbs } = await scoreMembers(model, all, () => 'negative', how);
-    all.forEach((one, i) => {
-      one.negLogProbs = logProbs[i];
-    });
-  }
-  if (reference !== undefined) {
-    const { logProbs } = await scoreMembers(reference, all, pictureOf, how);
-    all.forEach((one, i) => {
-      one.refLogProbs = logProbs[i];
-    });
-  }
+  await fill('oldLogProbs', model, batches.slice(1).flat(), pictureOf);
+  if (usesNegative(loss) && !loss.negativeGradient) await fill('negLogProbs', model, all, () => 'negative');
+  if (reference !== undefined) await fill('refLogProbs', reference, all, pictureOf);
+  return scored;
 }
 
 /** The picture that a response is trained on. */

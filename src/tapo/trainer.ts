@@ -169,6 +169,7 @@ async function train(training: Training): Promise<TrainResult> {
       'seconds/score': updated.scoreSeconds,
       'seconds/update': updated.updateSeconds,
       'tokensPerSecond/rollout': drawnTokens / rolloutSeconds,
+      'tokensPerSecond/score': updated.scoredTokens / updated.scoreSeconds,
       'tokensPerSecond/update': updated.tokens / updated.updateSeconds,
       seconds: (performance.now() - started) / 1e3,
     };

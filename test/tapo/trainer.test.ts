@@ -87,6 +87,9 @@ describe('trainTapo', () => {
     for (const step of steps) {
       expect(step.logProbDifference).toBeLessThan(1e-3);
       expect(step['loss/klInter']).toBeGreaterThan(0);
+      for (const phase of ['rollout', 'score', 'update']) {
+        expect(step[`tokensPerSecond/${phase}`], phase).toBeGreaterThan(0);
+      }
       expect(step.gradientNorm).toBeGreaterThan(0);
     }
     // Two updates a step: the second is by a policy that has moved.
