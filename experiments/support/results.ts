@@ -68,6 +68,40 @@ export const accuracy = (seeds: readonly SeedResult[], model: string, split: Spl
 export const gain = (seeds: readonly SeedResult[], before: string, after: string, split: Split): Estimate =>
   pairedBootstrap(answers(seeds, before, split, 'right'), answers(seeds, after, split, 'right'));
 
+/**
+ * The mean of the seeds' differences with its 95 % interval by Student's t: the seeds are the sample, not the questions.
+ * @throws RangeError with less than two seeds
+ */
+export function gainOverSeeds(
+  seeds: readonly SeedResult[],
+  before: string,
+  after: string,
+  split: Split,
+): Estimate {
+  const gains = seeds.map((one) => gain([one], before, after, split).mean);
+  const freedom = gains.length - 1;
+  if (freedom < 1) throw new RangeError('An interval over seeds needs two of them.');
+  const mean = gains.reduce((sum, one) => sum + one, 0) / gains.length;
+  const variance = gains.reduce((sum, one) => sum + (one - mean) ** 2, 0) / freedom;
+  const half = quantileOfT(freedom) * Math.sqrt(variance / gains.length);
+  return { mean, low: mean - half, high: mean + half };
+}
+
+const NORMAL_QUANTILE = 1.959964;
+/* Of 1 to 9 degrees of freedom. */
+const T_QUANTILES = [12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.306, 2.2622];
+
+/* The 97.5 % quantile of Student's t; of more degrees by its expansion at the normal one (Abramowitz, Stegun, 26.7.5). */
+function quantileOfT(freedom: number): number {
+  const z = NORMAL_QUANTILE;
+  const terms = [
+    (z ** 3 + z) / 4,
+    (5 * z ** 5 + 16 * z ** 3 + 3 * z) / 96,
+    (3 * z ** 7 + 19 * z ** 5 + 17 * z ** 3 - 15 * z) / 384,
+  ];
+  return T_QUANTILES[freedom - 1] ?? terms.reduce((sum, term, i) => sum + term / freedom ** (i + 1), z);
+}
+
 /** The share of responses in the right form, seen and unseen together. */
 export const wellFormed = (seeds: readonly SeedResult[], model: string): number =>
   bootstrapMean(SPLITS.flatMap((split) => answers(seeds, model, split, 'formed'))).mean;

@@ -9,6 +9,7 @@ import {
   complete,
   digitsOf,
   gain,
+  gainOverSeeds,
   readResults,
   type SeedResult,
   wellFormed,
@@ -41,6 +42,20 @@ describe('the results of an experiment', () => {
     expect(gain(seeds, 'sft', 'tapo', 'seen').mean).toBe(3 / 8);
     expect(gain(seeds.slice(1), 'sft', 'tapo', 'unseen')).toMatchObject({ mean: 0.5, low: 0, high: 1 });
     expect(wellFormed(seeds, 'tapo')).toBe(1);
+  });
+
+  it('have an interval over seeds, by Student', () => {
+    // Gains of 1/2 and 1/4: 0.375 +- 12.7062 * 0.125.
+    const { mean, low, high } = gainOverSeeds(seeds, 'sft', 'tapo', 'seen');
+    expect(mean).toBe(0.375);
+    expect(high - mean).toBeCloseTo(12.7062 * 0.125, 6);
+    expect(mean - low).toBeCloseTo(12.7062 * 0.125, 6);
+    expect(() => gainOverSeeds(seeds.slice(1), 'sft', 'tapo', 'seen')).toThrow('needs two');
+    const same = seeds[0] as SeedResult;
+    const twelve = Array.from({ length: 12 }, (_, i) => (i === 0 ? (seeds[1] as SeedResult) : same));
+    // The quantile of 11 degrees is 2.20099.
+    const wide = gainOverSeeds(twelve, 'sft', 'tapo', 'seen');
+    expect((wide.high - wide.mean) / (0.25 / 12)).toBeCloseTo(2.201, 3);
   });
 
   it('leave out a seed that lacks a model', () => {
