@@ -63,7 +63,12 @@ export function drawLines({ title, lines, over, isShare, limits }: Chart): Html 
     marginTop: 12,
     marginBottom: 26,
     marginRight: 12,
-    x: { label: null, ticks: 5, tickFormat: isOverSteps ? stepText : '~%' },
+    x: {
+      label: null,
+      ticks: 5,
+      tickFormat: isOverSteps ? stepText : '~%',
+      ...(!isOverSteps && { domain: [0, 1] }),
+    },
     y: { label: null, grid: true, ticks: 5, nice: true, tickFormat: isShare ? '~%' : short },
     marks: [
       ...limits.map(({ value }) => Plot.ruleY([value], { stroke: 'var(--bad)', strokeDasharray: '2 3' })),
