@@ -62,7 +62,7 @@ export function drawLines({ title, lines, over, isShare, limits }: Chart): Html 
     marginLeft: 46,
     marginTop: 12,
     marginBottom: 26,
-    marginRight: 12,
+    marginRight: 18,
     x: {
       label: null,
       ticks: 5,

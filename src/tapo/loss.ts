@@ -5,6 +5,9 @@ import { joinMeasures, type LossMetrics, measure } from './measures.ts';
 import { objective, type ObjectiveInputs } from './objective.ts';
 import { tokenWeights } from './weights.ts';
 
+// Else tfjs advises whoever computes before a backend is chosen to install its own binding, whose place ours takes.
+tf.enableProdMode();
+
 /** B responses of R tokens at most, as plain arrays. */
 export interface TapoLossInputs {
   /** of the policy that is trained, `[B][R]` */
