@@ -1,9 +1,11 @@
 /*
  * Races small models with torch and transformers (bench/peers/torch_reference.py): A B A B, a process each, ratios of
- * medians. `npm run bench:model`; torch runs if VIRTUAL_ENV or .venv has torch and transformers.
+ * medians; of SFT steps also peaks of resident memory, and how fast a step multiplies beside products alone. What is measured
+ * is built as the package is. `npm run bench:model`; torch runs if VIRTUAL_ENV or .venv has torch and transformers.
  */
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { bundle } from '../scripts/bundle.ts';
 import { findPython } from './support/peer.ts';
 
 const SIZES = [
@@ -23,10 +25,17 @@ const ROUNDS = 2;
 const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const python = findPython();
 
-function rate(command: string, args: string[]): number {
+/* What a process prints; the last two by ours, of an SFT step. */
+interface Measured {
+  tokens_per_s_median: number;
+  peak_rss_mb: number;
+  step_flops: number;
+  product_flops: number;
+}
+
+function measure(command: string, args: string[]): Measured {
   const output = execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-  const line = output.trim().split('\n').at(-1) ?? '';
-  return (JSON.parse(line) as { tokens_per_s_median: number }).tokens_per_s_median;
+  return JSON.parse(output.trim().split('\n').at(-1) ?? '') as Measured;
 }
 
 const middle = (values: number[]): number => {
@@ -34,22 +43,37 @@ const middle = (values: number[]): number => {
   return ((sorted[(sorted.length - 1) >> 1] as number) + (sorted[sorted.length >> 1] as number)) / 2;
 };
 
+await bundle({ smallModelWorker: 'bench/support/smallModelWorker.ts' }, 'dist/bench');
+const worker = path('../dist/bench/smallModelWorker.js');
+
 console.log('size   what        finer1       torch        finer1 / torch (tokens/s)');
 for (const { name, hidden, layers } of SIZES) {
   for (const [what, peer] of Object.entries(MEASUREMENTS)) {
-    const ours: number[] = [];
-    const theirs: number[] = [];
+    const ours: Measured[] = [];
+    const theirs: Measured[] = [];
     for (let round = 0; round < ROUNDS; round++) {
-      ours.push(
-        rate('npx', ['tsx', path('support/smallModelWorker.ts'), String(hidden), String(layers), what]),
-      );
+      ours.push(measure(process.execPath, [worker, String(hidden), String(layers), what]));
       if (python === undefined) continue;
       const shape = ['--hidden', String(hidden), '--layers', String(layers)];
-      theirs.push(rate(python, [path('peers/torch_reference.py'), ...shape, ...peer]));
+      theirs.push(measure(python, [path('peers/torch_reference.py'), ...shape, ...peer]));
     }
-    const cells = [name.padEnd(6), what.padEnd(11), middle(ours).toFixed(0).padEnd(12)];
-    if (theirs.length > 0)
-      cells.push(middle(theirs).toFixed(0).padEnd(12), (middle(ours) / middle(theirs)).toFixed(2));
-    console.log(cells.join(' '));
+    const of = (runs: Measured[], figure: keyof Measured): number => middle(runs.map((run) => run[figure]));
+    const rates = (figure: keyof Measured): string[] => {
+      const cells = [of(ours, figure).toFixed(0).padEnd(12)];
+      if (theirs.length === 0) return cells;
+      return [
+        ...cells,
+        of(theirs, figure).toFixed(0).padEnd(12),
+        (of(ours, figure) / of(theirs, figure)).toFixed(2),
+      ];
+    };
+    console.log([name.padEnd(6), what.padEnd(11), ...rates('tokens_per_s_median')].join(' '));
+    if (what !== 'sft') continue;
+    console.log([name.padEnd(6), 'peak, MiB'.padEnd(11), ...rates('peak_rss_mb')].join(' '));
+    const [step, products] = [of(ours, 'step_flops') / 1e9, of(ours, 'product_flops') / 1e9];
+    console.log(
+      `${name.padEnd(6)} the step multiplies at ${step.toFixed(0)} GFLOP/s, products alone are at ${products.toFixed(0)}: ` +
+        `${(products / step).toFixed(2)} times`,
+    );
   }
 }

@@ -1,7 +1,7 @@
 /*
  * One measurement of a small model in a process of its own. Arguments: hidden size, layers, and `score`, `gradient`,
- * `sft` (a step: gradient, clipping and AdamW), `generate-1` or `generate-8`. Prints the medians as one line of JSON, and of
- * `sft` the peak of resident memory (MiB), operations a second in the products of a step, and in products alone.
+ * `sft` (a step: gradient, clipping and AdamW), `generate-1` or `generate-8`. Prints the medians and the peak of resident
+ * memory (MiB) as one line of JSON, and of `sft` operations a second in the products of a step, and in products alone.
  */
 import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs';
@@ -77,8 +77,8 @@ const result: Record<string, number | undefined> = {
   min_s: seconds[0],
   tokens_per_s_median: tokens / median,
 };
+result.peak_rss_mb = Number(/VmHWM:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) / 1024;
 if (what === 'sft') {
-  result.peak_rss_mb = Number(/VmHWM:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) / 1024;
   const supervised = (labels[0] ?? []).filter((label) => label >= 0).length;
   result.step_flops = gradientOperations(model, batch, LENGTH, supervised) / median;
   result.product_flops = productRate(batch * LENGTH, Number(hidden));

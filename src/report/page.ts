@@ -82,7 +82,7 @@ const body = ({ title, summary, sections }: Pick<PageParts, 'title' | 'summary' 
 const raw = (tag: string, content: string): Html =>
   new Html(`<${tag}>${content}</${tag.split(' ')[0] ?? ''}>`);
 
-/* In a checkout they stand beside this file; scripts/build.js puts them into the package. */
+/* In a checkout they stand beside this file; scripts/build.ts puts them into the package. */
 function asset(name: string): string {
   const folder = import.meta.url.endsWith('.ts')
     ? join(import.meta.dirname, 'page')

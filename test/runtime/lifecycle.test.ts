@@ -14,6 +14,20 @@ const USE = `
 `;
 
 describe('a process that has used TensorFlow', () => {
+  it("keeps no more of the libraries' pages than it uses", async () => {
+    const result = await runModule(`
+      import { readFileSync } from 'node:fs';
+      ${USE}
+      const areas = readFileSync('/proc/self/smaps', 'utf8').split(/\\n(?=[0-9a-f]+-[0-9a-f]+ )/);
+      const resident = (area) => Number(/^Rss: +([0-9]+) kB/m.exec(area)[1]) / 1024;
+      console.log(areas.filter((area) => area.includes('libtensorflow')).reduce((sum, area) => sum + resident(area), 0));
+    `);
+    const [, mib] = result.stdout.trim().split('\n').map(Number);
+    // All that loading touches are some 280.
+    expect(mib).toBeGreaterThan(10);
+    expect(mib).toBeLessThan(140);
+  });
+
   it.each([
     ['ends by itself', '', 0],
     ['ends with the exit code that it has set', 'process.exitCode = 7;', 7],

@@ -50,7 +50,7 @@ interface Task {
 
 const MAX_DEFAULT_WORKERS = 8;
 
-/* In a checkout the sources run as they are; in the package the worker is an entry of scripts/build.js. */
+/* In a checkout the sources run as they are; in the package the worker is an entry of scripts/build.ts. */
 const workerFile = (): string | URL =>
   import.meta.url.endsWith('.ts')
     ? new URL('./startPoolWorker.js', import.meta.url)

@@ -3,6 +3,7 @@ import { type RuntimeConfig, type RuntimeOptions, parseRuntimeConfig } from '../
 import { type CApi, loadLibrary, type Pointer } from './library.ts';
 import { locateTensorFlow } from './locate.ts';
 import { encodeConfig, prepareEnvironment } from './options.ts';
+import { releaseLibraryPages } from './pages.ts';
 
 /** A device that TensorFlow can compute on. */
 export interface Device {
@@ -58,6 +59,7 @@ export function startTensorFlow(options: RuntimeOptions = {}): TensorFlow {
   const devices = listDevices(c, context, status);
   const gpu = devices.find((device) => device.type === 'GPU')?.name;
   running = { c, version: c.TF_Version(), folder, context, status, devices, gpu, config };
+  releaseLibraryPages();
   return running;
 }
 

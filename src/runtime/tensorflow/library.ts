@@ -165,8 +165,8 @@ const RTLD_NOW = 0x2;
 const RTLD_GLOBAL = 0x100;
 const RTLD_NODELETE = 0x1000;
 
-// The C library, which is part of the process.
-const LIBC = koffi.load(null);
+/** The C library, which is part of the process. */
+export const LIBC = koffi.load(null);
 
 const TF_OUTPUT = koffi.struct({ oper: 'uintptr_t', index: 'int' });
 
@@ -285,44 +285,6 @@ export function setProcessVariable(name: string, value: string): void {
  */
 export function viewMemory(address: Pointer, byteLength: number): Uint8Array {
   return byteLength === 0 ? new Uint8Array(0) : new Uint8Array(koffi.view(address, byteLength));
-}
-
-const PAGE = 4096;
-const MADV_HUGEPAGE = 14;
-const madvise = LIBC.func('madvise', 'int', ['uintptr_t', 'size_t', 'int']);
-
-/**
- * Asks for large pages (2 MiB) for memory that has not been touched yet: a page fault costs up to 16 µs on a virtual
- * machine, and a 3B model has 1.5 million pages of 4 KiB. A kernel without large pages does nothing.
- */
-export function adviseLargePages(address: Pointer, byteLength: number): void {
-  const [begin, length] = wholePages(address, byteLength);
-  if (length > 0) madvise(begin, length, MADV_HUGEPAGE);
-}
-
-/* The pages that lie in memory as a whole: where they begin, and their bytes. */
-function wholePages(address: Pointer, byteLength: number): [begin: Pointer, length: number] {
-  const begin = Math.ceil(address / PAGE) * PAGE;
-  const end = Math.floor((address + byteLength) / PAGE) * PAGE;
-  return [begin, end - begin];
-}
-
-const MADV_POPULATE_WRITE = 23;
-/* koffi allows 256 calls in the background until the event loop runs again. */
-const MOST_AHEAD = 192;
-let ahead = 0;
-
-/**
- * Has the kernel make the pages of memory in the background, while others of them are written here: it is what most of the
- * time of loading weights goes to. Values stay as they are. A kernel before 5.14 does nothing.
- */
-export function populateAhead(address: Pointer, byteLength: number): void {
-  const [begin, length] = wholePages(address, byteLength);
-  if (length <= 0 || ahead >= MOST_AHEAD) return;
-  ahead++;
-  madvise.async(begin, length, MADV_POPULATE_WRITE, () => {
-    ahead--;
-  });
 }
 
 const memcpyIn = LIBC.func('memcpy', 'void', ['uintptr_t', 'void*', 'size_t']);

@@ -13,7 +13,8 @@ import {
 import type { TensorFlowBackend } from './backend.ts';
 import { DType, FROM_TFJS } from './dtypes.ts';
 import { type RawOp, rawOps, scratch } from './rawOps.ts';
-import { adviseLargePages, populateAhead, viewMemory } from './library.ts';
+import { viewMemory } from './library.ts';
+import { adviseLargePages, populateAhead } from './pages.ts';
 import { allocateTensor } from './tensors.ts';
 
 const DTYPES: Record<VariableDType, DType> = {
