@@ -3,7 +3,7 @@ import { parseModelConfig } from '../../src/config/model.ts';
 import type { ModelInputs } from '../../src/model/inputs.ts';
 import { expectedTensors } from '../../src/model/names.ts';
 import { createQwen25VL, type Qwen25VL } from '../../src/model/qwen25vl.ts';
-import { uniform, Variable } from '../../src/runtime/index.ts';
+import { Variable } from '../../src/runtime/index.ts';
 
 /** Shapes of a benchmark, as the arguments of bench/peers/torch_reference.py. */
 export interface SmallShape {
@@ -54,7 +54,7 @@ export function buildSmallModel({ hidden, layers }: SmallShape): Qwen25VL {
   for (const [name, shape] of expectedTensors(config, { head: false })) {
     tf.tidy(() => {
       const isNorm = /norm|ln_q/.test(name);
-      const value = isNorm ? tf.ones(shape) : uniform([1, key++], shape).sub(0.5).mul(0.07);
+      const value = isNorm ? tf.ones(shape) : tf.randomUniform(shape, -0.035, 0.035, 'float32', key++);
       parameters.set(name, Variable.fromTensor(value, { name }));
     });
   }
