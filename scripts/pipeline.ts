@@ -53,9 +53,14 @@ export async function drawBirds(folder: string, seed: number): Promise<string> {
   return birds;
 }
 
-/** Stage 1 on the birds, from the base model, without validation on the way. */
-export function fineTune(folder: string, birds: string, seed: number): Promise<Trained> {
-  const config = loadConfigFile(path('configs/tiny-sft.yaml'), sftSchema, [
+/** Stage 1 on the birds by a config, from the base model, without validation on the way. */
+export function fineTune(
+  folder: string,
+  birds: string,
+  seed: number,
+  file = path('configs/tiny-sft.yaml'),
+): Promise<Trained> {
+  const config = loadConfigFile(file, sftSchema, [
     `seed=${seed}`,
     `output=${join(folder, 'sft')}`,
     `data.train=[${join(birds, 'sft.json')}]`,

@@ -7,7 +7,7 @@ import { ConfigError } from '../../src/common/errors.ts';
 export interface Experiment {
   /**
    * In the order of the table: `base` and `sft` are what stage 2 begins from, any other is a config of stage 2, `NAME.yaml` in the
-   * folder.
+   * folder. Stage 1 is by `sft.yaml` there, or else by `configs/tiny-sft.yaml`.
    */
   models: readonly string[];
   /** pairs of models: how much more the second has right than the first */

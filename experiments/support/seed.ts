@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { drawBirds, examine, fineTune, path, reinforce, type Trained } from '../../scripts/pipeline.ts';
 import type { OpenExperiment } from './open.ts';
@@ -33,7 +33,8 @@ export async function runSeed(
   if (missing.includes('base'))
     await test('base', { checkpoint: path('models/tiny-base'), seconds: undefined });
   if (missing.every((model) => model === 'base')) return;
-  const sft = await fineTune(folder, birds, seed);
+  const own = join(configs, 'sft.yaml');
+  const sft = await fineTune(folder, birds, seed, existsSync(own) ? own : undefined);
   if (missing.includes('sft')) await test('sft', sft);
   for (const name of missing.filter((model) => model !== 'base' && model !== 'sft')) {
     const config = join(configs, `${name}.yaml`);
