@@ -3,8 +3,8 @@
  * a picture of 448 x 448 and 64 tokens of text, 16 tokens generated, as bench/peers/transformers_full_size.py measures
  * its side. `npm run bench:full-size -- DIR [REPEATS]`; prints one line of JSON.
  */
-import { readFileSync } from 'node:fs';
 import { loadModel } from '../src/index.ts';
+import { peakMiB } from './support/memory.ts';
 import { median } from './support/timing.ts';
 
 const [folder = '', repeats = '2'] = process.argv.slice(2);
@@ -15,9 +15,6 @@ const seconds = async (run: () => Promise<unknown>): Promise<number> => {
   await run();
   return (performance.now() - start) / 1e3;
 };
-/* The most memory that this process has had. */
-const peakMiB = (): number =>
-  Math.round(Number(/VmHWM:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) / 1024);
 
 const start = performance.now();
 using model = await loadModel(folder, { backend: 'tensorflow', dtype: 'bfloat16' });
@@ -56,6 +53,6 @@ console.log(
     firstPrefillSeconds: first,
     prefillSeconds: median(prefills),
     tokensPerSecond: median(rates),
-    peakMiB: peakMiB(),
+    peakMiB: Math.round(peakMiB()),
   }),
 );

@@ -3,10 +3,9 @@
  * medians; of SFT steps also peaks of resident memory, and how fast a step multiplies beside products alone. What is measured
  * is built as the package is. `npm run bench:model`; torch runs if VIRTUAL_ENV or .venv has torch and transformers.
  */
-import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { bundle } from '../scripts/bundle.ts';
-import { findPython } from './support/peer.ts';
+import { findPython, measure } from './support/peer.ts';
 
 const SIZES = [
   { name: 'tiny', hidden: 64, layers: 4 },
@@ -33,11 +32,6 @@ interface Measured {
   product_flops: number;
 }
 
-function measure(command: string, args: string[]): Measured {
-  const output = execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-  return JSON.parse(output.trim().split('\n').at(-1) ?? '') as Measured;
-}
-
 const middle = (values: number[]): number => {
   const sorted = [...values].sort((a, b) => a - b);
   return ((sorted[(sorted.length - 1) >> 1] as number) + (sorted[sorted.length >> 1] as number)) / 2;
@@ -52,10 +46,10 @@ for (const { name, hidden, layers } of SIZES) {
     const ours: Measured[] = [];
     const theirs: Measured[] = [];
     for (let round = 0; round < ROUNDS; round++) {
-      ours.push(measure(process.execPath, [worker, String(hidden), String(layers), what]));
+      ours.push(measure(process.execPath, [worker, String(hidden), String(layers), what]) as Measured);
       if (python === undefined) continue;
       const shape = ['--hidden', String(hidden), '--layers', String(layers)];
-      theirs.push(measure(python, [path('peers/torch_reference.py'), ...shape, ...peer]));
+      theirs.push(measure(python, [path('peers/torch_reference.py'), ...shape, ...peer]) as Measured);
     }
     const of = (runs: Measured[], figure: keyof Measured): number => middle(runs.map((run) => run[figure]));
     const rates = (figure: keyof Measured): string[] => {

@@ -2,9 +2,8 @@
  * Races one whole TAPO step of small models with torch and transformers (bench/peers/torch_tapo.py): A B A B, a process each,
  * ratios of medians. `npm run bench:tapo`; torch runs if VIRTUAL_ENV or .venv has torch and transformers.
  */
-import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { findPython } from './support/peer.ts';
+import { findPython, measure } from './support/peer.ts';
 
 const SIZES = [
   { name: 'tiny', hidden: 64, layers: 4 },
@@ -17,11 +16,6 @@ const python = findPython();
 
 type Seconds = Record<(typeof PHASES)[number], number>;
 
-function measure(command: string, args: string[]): Seconds {
-  const output = execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-  return JSON.parse(output.trim().split('\n').at(-1) ?? '') as Seconds;
-}
-
 const middle = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[values.length >> 1] as number;
 
@@ -30,10 +24,12 @@ for (const { name, hidden, layers } of SIZES) {
   const ours: Seconds[] = [];
   const theirs: Seconds[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    ours.push(measure('npx', ['tsx', path('support/tapoWorker.ts'), String(hidden), String(layers)]));
+    ours.push(
+      measure('npx', ['tsx', path('support/tapoWorker.ts'), String(hidden), String(layers)]) as Seconds,
+    );
     if (python === undefined) continue;
     const shape = ['--hidden', String(hidden), '--layers', String(layers), '--prompts', '16'];
-    theirs.push(measure(python, [path('peers/torch_tapo.py'), ...shape]));
+    theirs.push(measure(python, [path('peers/torch_tapo.py'), ...shape]) as Seconds);
   }
   for (const phase of PHASES) {
     const own = middle(ours.map((one) => one[phase]));

@@ -21,6 +21,12 @@ export function findPython(): string | undefined {
   });
 }
 
+/** Runs a process to its end, and reads its last line, of JSON. */
+export function measure(command: string, args: string[]): unknown {
+  const output = execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  return JSON.parse(output.trim().split('\n').at(-1) ?? '');
+}
+
 /** Starts a process; what it prints on stderr is passed on. */
 export function startPeer(command: string, args: string[]): Peer {
   const child: ChildProcess = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });

@@ -3,7 +3,6 @@
  * `sft` (a step: gradient, clipping and AdamW), `generate-1` or `generate-8`. Prints the medians and the peak of resident
  * memory (MiB) as one line of JSON, and of `sft` operations a second in the products of a step, and in products alone.
  */
-import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs';
 import { generate } from '../../src/model/generate.ts';
 import type { ModelInputs } from '../../src/model/inputs.ts';
@@ -12,6 +11,7 @@ import { selectBackend } from '../../src/runtime/index.ts';
 import { lossAndGradients } from '../../src/train/loss.ts';
 import { createOptimiser } from '../../src/train/optimiser.ts';
 import { createVjp } from '../../src/train/vjp.ts';
+import { peakMiB } from './memory.ts';
 import { gradientOperations, productRate } from './productRate.ts';
 import { buildSmallModel, smallInputs } from './smallModel.ts';
 
@@ -76,8 +76,8 @@ const result: Record<string, number | undefined> = {
   median_s: median,
   min_s: seconds[0],
   tokens_per_s_median: tokens / median,
+  peak_rss_mb: peakMiB(),
 };
-result.peak_rss_mb = Number(/VmHWM:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) / 1024;
 if (what === 'sft') {
   const supervised = (labels[0] ?? []).filter((label) => label >= 0).length;
   result.step_flops = gradientOperations(model, batch, LENGTH, supervised) / median;

@@ -66,8 +66,7 @@ export function drawLines({ title, lines, over, isShare, limits }: Chart): Html 
     x: {
       label: null,
       ticks: 5,
-      tickFormat: isOverSteps ? stepText : '~%',
-      ...(!isOverSteps && { domain: [0, 1] }),
+      ...(isOverSteps ? { tickFormat: stepText } : { tickFormat: '~%', domain: [0, 1] }),
     },
     y: { label: null, grid: true, ticks: 5, nice: true, tickFormat: isShare ? '~%' : short },
     marks: [
