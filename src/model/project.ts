@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import { linear } from '../runtime/linear.ts';
+import { linear, linearByTensor } from '../runtime/linear.ts';
 import type { Compute } from '../runtime/tensorflow/multiply.ts';
 import type { Variable } from '../runtime/variable.ts';
 
@@ -39,5 +39,5 @@ export function multiply(x: tf.Tensor, weight: Weight, compute: Compute): tf.Ten
   if (!(weight instanceof tf.Tensor) && weight.shape.length === 2) return linear(x, weight, { compute });
   const matrix = valueOf(weight).reshape<tf.Tensor2D>([out, width]);
   const rows = x.reshape<tf.Tensor2D>([-1, width]);
-  return tf.matMul(rows, matrix, false, true).reshape([...x.shape.slice(0, -1), out]);
+  return linearByTensor(rows, matrix, compute).reshape([...x.shape.slice(0, -1), out]);
 }

@@ -1,14 +1,14 @@
 import * as tf from '@tensorflow/tfjs';
 import { ConfigError } from '../common/errors.ts';
 import { currentTensorFlow } from './tensorflow/backend.ts';
-import { type Compute, multiplyByVariable } from './tensorflow/multiply.ts';
+import { type Compute, multiplyByVariable, multiplyRounded, roundsFactors } from './tensorflow/multiply.ts';
 import type { Variable } from './variable.ts';
 
 /**
  * Multiplies by a weight that is kept as Hugging Face stores it: `x weight^T`. Which way is taken depends on the
  * weight's dtype and the number of rows (see `tensorflow/multiply.ts`).
  *
- * A gradient flows to `x`, not to the weight: for that, `read()` the variable and multiply tensors.
+ * A gradient flows to `x`, not to the weight: for that, `read()` the variable and take `linearByTensor`.
  *
  * @param x `[..., in]`
  * @param weight `[out, in]`
@@ -51,6 +51,45 @@ export function linearVjp(
   return tf.tidy(() =>
     multiply(dy.reshape([-1, out]), weight, false, compute).reshape([...dy.shape.slice(0, -1), width]),
   );
+}
+
+/**
+ * Multiplies by a weight that is being differentiated: `x weight^T`; a gradient flows to both.
+ *
+ * @param x `[rows, in]`
+ * @param weight `[out, in]`
+ * @param compute `bfloat16` rounds all factors, those of the gradients too, where that is faster
+ * @returns `[rows, out]`
+ */
+export function linearByTensor(x: tf.Tensor2D, weight: tf.Tensor2D, compute: Compute): tf.Tensor2D {
+  const op = tf.customGrad((...args: unknown[]) => {
+    const [x_RI, weight_OI, save] = args as [tf.Tensor2D, tf.Tensor2D, tf.GradSaveFunc];
+    save([x_RI, weight_OI]);
+    return {
+      value: matMul(x_RI, weight_OI, { transposeB: true, compute }),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const [savedX, savedWeight] = saved as [tf.Tensor2D, tf.Tensor2D];
+        const dy_RO = dy as tf.Tensor2D;
+        return [
+          matMul(dy_RO, savedWeight, { compute }),
+          matMul(dy_RO, savedX, { transposeA: true, compute }),
+        ];
+      },
+    };
+  });
+  return op(x, weight) as tf.Tensor2D;
+}
+
+/** The product of two matrices; `bfloat16` rounds their elements where that is faster. No gradient flows. */
+export function matMul(
+  a: tf.Tensor2D,
+  b: tf.Tensor2D,
+  { transposeA = false, transposeB = false, compute }: { transposeA?: boolean; transposeB?: boolean; compute: Compute }, // prettier-ignore
+): tf.Tensor2D {
+  const backend = currentTensorFlow();
+  return backend !== undefined && roundsFactors(backend, compute)
+    ? multiplyRounded(backend, a, b, transposeA, transposeB)
+    : tf.matMul(a, b, transposeA, transposeB);
 }
 
 /* x weight^T, or x weight */

@@ -6,7 +6,7 @@ import type { Qwen25VL } from '../model/qwen25vl.ts';
 import { chunksOf, embedTokens, type TextInputs } from '../model/textModel.ts';
 import { logProbsVjp } from '../ops/logProbs.ts';
 import { rmsNorm } from '../ops/rmsNorm.ts';
-import { linearVjp } from '../runtime/linear.ts';
+import { linearVjp, matMul } from '../runtime/linear.ts';
 import type { Compute } from '../runtime/tensorflow/multiply.ts';
 import { Variable } from '../runtime/variable.ts';
 import type { Checkpointing, CoefficientData, CoefficientsOf, Gradients } from './vjp.ts';
@@ -147,7 +147,10 @@ function scoredHead(
     save(
       weight instanceof Variable
         ? [linearVjp(d_RV, weight, { compute })]
-        : [tf.matMul(d_RV, weight), tf.matMul(d_RV, h_RH, true, false)],
+        : [
+            matMul(d_RV as tf.Tensor2D, weight as tf.Tensor2D, { compute }),
+            matMul(d_RV as tf.Tensor2D, h_RH as tf.Tensor2D, { transposeA: true, compute }),
+          ],
     );
     return {
       value: logProbs,

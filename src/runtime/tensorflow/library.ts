@@ -139,6 +139,9 @@ const PROTOTYPES = {
   TF_SetAttrBoolList: ['void', 'pointer', 'string', 'memory', 'int'],
   TF_SetAttrTypeList: ['void', 'pointer', 'string', 'memory', 'int'],
   TF_SetAttrShapeList: ['void', 'pointer', 'string', 'memory', 'memory', 'int'],
+
+  // Not of the C API, hence the C++ name (tsl/platform/tensor_float_32_utils.h): enable_tensor_float_32_execution.
+  _ZN3tsl32enable_tensor_float_32_executionEb: ['void', 'bool'],
 } as const satisfies Record<string, readonly [CType, ...CType[]]>;
 
 type Prototypes = typeof PROTOTYPES;

@@ -26,6 +26,12 @@ const isForXla = (rows: number, transpose: boolean): boolean => rows === 1 && tr
 const instructions = readInstructionSets() ?? [];
 const HAS_BFLOAT16_PRODUCTS = ['avx512_bf16', 'amx_bf16', 'bf16'].some((name) => instructions.includes(name));
 
+/**
+ * Whether what is multiplied is rounded to bfloat16: where that is asked for, and faster.
+ */
+export const roundsFactors = ({ binding }: TensorFlowBackend, compute: Compute): boolean =>
+  compute === 'bfloat16' && (binding.isUsingGpuDevice() || HAS_BFLOAT16_PRODUCTS);
+
 /* XLA fuses the cast into the product of a row only below 16 KiB of it: 3 instead of 14 GB/s at 11,008. */
 const FUSED_WIDTH = 4096;
 const isWideRow = (rows: number, width: number, transpose: boolean): boolean =>
@@ -54,10 +60,7 @@ export function multiplyByVariable(
   const { backend } = resource;
   const { binding } = backend;
   const [rows, width] = x.shape;
-  const isRounded =
-    weight.dtype === 'bfloat16' &&
-    compute === 'bfloat16' &&
-    (binding.isUsingGpuDevice() || HAS_BFLOAT16_PRODUCTS);
+  const isRounded = weight.dtype === 'bfloat16' && roundsFactors(backend, compute);
   const isAllXla = !binding.isUsingGpuDevice() && binding.trace?.xla === true;
   const isInGraph = !binding.isUsingGpuDevice() && binding.trace?.xla !== true;
   if (isRounded && isInGraph && isWideRow(rows, width, transpose)) {
@@ -80,12 +83,27 @@ export function multiplyByVariable(
       const columns = barrier(op, op('BatchMatMulV2', [boolAttribute('adj_y', true)], [...inputs].reverse()));
       return op('Transpose', [], [columns, constant(DType.INT32, [2], Int32Array.of(1, 0))]);
     }
-    // One row is not worth the rounding of x.
-    const type = isRounded && rows > 1 ? DType.BFLOAT16 : DType.FLOAT;
+    // On a CPU one row is not worth the rounding of x.
+    const type = isRounded && (rows > 1 || binding.isUsingGpuDevice()) ? DType.BFLOAT16 : DType.FLOAT;
     const y = product(op, inputs, specs, type, transpose);
     // XLA would fuse what follows into the product of one row, and then no longer reads the weight at memory speed.
-    return isHalf && binding.trace?.xla === true && isForXla(rows, transpose) ? barrier(op, y) : y;
+    return isHalf && isAllXla && isForXla(rows, transpose) ? barrier(op, y) : y;
   });
+}
+
+/** The product of two matrices whose elements are rounded to bfloat16, as float32. */
+export function multiplyRounded(
+  backend: TensorFlowBackend,
+  a: tf.Tensor2D,
+  b: tf.Tensor2D,
+  transposeA: boolean,
+  transposeB: boolean,
+): tf.Tensor2D {
+  const attributes = [boolAttribute('adj_x', transposeA), boolAttribute('adj_y', transposeB)];
+  return rawOps(backend, ({ op }) => {
+    const factors = [a, b].map((x) => cast(op, backend.idOf(x), DType.FLOAT, DType.BFLOAT16));
+    return cast(op, op('BatchMatMulV2', attributes, factors), DType.BFLOAT16, DType.FLOAT);
+  }) as tf.Tensor2D;
 }
 
 /* What XLA does not move or merge anything across. */
