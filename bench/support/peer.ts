@@ -21,9 +21,12 @@ export function findPython(): string | undefined {
   });
 }
 
-/** Runs a process to its end, and reads its last line, of JSON. */
+/**
+ * Runs a process to its end, and reads its last line, of JSON.
+ * @throws Error with what it printed on stderr, if it fails
+ */
 export function measure(command: string, args: string[]): unknown {
-  const output = execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  const output = execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   return JSON.parse(output.trim().split('\n').at(-1) ?? '');
 }
 
