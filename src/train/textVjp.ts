@@ -6,7 +6,7 @@ import type { Qwen25VL } from '../model/qwen25vl.ts';
 import { chunksOf, embedTokens, type TextInputs } from '../model/textModel.ts';
 import { logProbsVjp } from '../ops/logProbs.ts';
 import { rmsNorm } from '../ops/rmsNorm.ts';
-import { linearVjp, matMul } from '../runtime/linear.ts';
+import { isFasterAsGraph, linearVjp, matMul } from '../runtime/linear.ts';
 import type { Compute } from '../runtime/tensorflow/multiply.ts';
 import { Variable } from '../runtime/variable.ts';
 import type { Checkpointing, CoefficientData, CoefficientsOf, Gradients } from './vjp.ts';
@@ -97,7 +97,7 @@ function createWhole(
       const { value, grads } = tf.valueAndGrads(forward)(args, tf.onesLike(targets).toFloat());
       return { logProbs: value, grads };
     },
-    { xla: true },
+    { xla: !isFasterAsGraph(config.text.hiddenSize) },
   );
   return ({ trainable, trainsVision, tables, ...inputs }) => {
     const names = [...parameters.keys()].filter((name) => trainable.has(name) && !name.startsWith('visual.'));
