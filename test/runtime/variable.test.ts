@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compile, Variable, type VariableDType } from '../../src/runtime/index.ts';
-import { onEveryBackend, useBackend } from '../support/backends.ts';
+import { isOnGpu, onEveryBackend, useBackend } from '../support/backends.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -80,7 +80,9 @@ onEveryBackend((backend) => {
     const table = [10, 11, 20, 21, 30, 31, 40, 41];
     const kind = dtype === 'int32' ? 'int32' : 'float32';
 
-    it.each(['eager', 'graph', 'xla'])('are gathered by indices of any shape, %s', (way) => {
+    it.for(['eager', 'graph', 'xla'])('are gathered by indices of any shape, %s', (way, { skip }) => {
+      const isOnHost = dtype === 'int32' && way === 'xla' && isOnGpu();
+      skip(isOnHost, 'TensorFlow keeps int32 variables on the host, where XLA on a GPU cannot read them');
       using variable = Variable.fromTensor(tf.tensor(table, [4, 2], kind), { dtype });
       const rows = (indices: tf.Tensor): tf.Tensor => variable.gather(indices);
       using compiled = compile(rows, { xla: way === 'xla' });

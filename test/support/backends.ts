@@ -12,6 +12,9 @@ export function countTensors(): { tensors: number; handles: number } {
   };
 }
 
+/** Whether the tests run on a GPU. */
+export const isOnGpu = (): boolean => currentTensorFlow()?.binding.isUsingGpuDevice() ?? false;
+
 /** Sets the backend for the tests of a file or group, and asserts that none of them leaves a tensor behind. */
 export function useBackend(name: 'tensorflow' | 'wasm'): void {
   let before: ReturnType<typeof countTensors>;

@@ -128,6 +128,12 @@ function explain(error: unknown): unknown {
         '(vm.max_map_count). Go on in a new process (a training: --resume), or raise that limit.',
     );
   }
+  if (/Trying to access resource .* located in device/.test(message)) {
+    return new BackendError(
+      `${message}. TensorFlow keeps int32 variables on the host, where a function that XLA compiles for a GPU cannot read ` +
+        'them. Compile it with `xla: false`, or keep the variable in float32.',
+    );
+  }
   if (!/xla_compile_cache|Read less bytes/.test(message)) return error;
   return new BackendError(
     `${message}. That is XLA's cache in ${xlaCacheFolder()}: its disk is full, or a file in it is damaged. ` +
