@@ -55,11 +55,8 @@ async function byHand(
  */
 const limitOf = (floors: Record<string, number>, temperature: number): number =>
   Math.max(1e-5, (floors['text.logits'] as number) / 10) / Math.min(1, temperature);
-/*
- * Logits are another function's, and where responses share a prompt, sums are of two parts: within torch float32's own
- * distance from float64. On a processor with AVX-512 the two differ by 1.8e-5 where that is 3.2e-5.
- */
-const functionsLimitOf = (floors: Record<string, number>): number => floors['text.logits'] as number;
+/* Where responses share a prompt, sums are of two parts: within torch float32's own distance from float64. */
+const sharedLimitOf = (floors: Record<string, number>): number => floors['text.logits'] as number;
 
 async function expectByHand(
   model: Qwen25VL,
@@ -118,9 +115,10 @@ onEveryBackend(() => {
     const { inputs, floors } = readCase('tiny-a', name);
     using model = loadGoldenModel('tiny-a');
     const responses = [[5, 6, 7, 8, 9], [986]].slice(0, inputs.inputIds.length);
-    await expectByHand(model, inputs, responses, 1, functionsLimitOf(floors));
+    // Logits are another function's: with AVX-512 they differ by 1.8e-5 (text_only; torch's own distance: 3.2e-5).
+    await expectByHand(model, inputs, responses, 1, Math.max(3e-5, limitOf(floors, 1)));
     const several = inputs.inputIds.flatMap((_, row) => [[5, 6, 7, 8, 9], [500 + row, 3], [986]]);
-    await expectByHand(model, inputs, several, 1, functionsLimitOf(floors));
+    await expectByHand(model, inputs, several, 1, sharedLimitOf(floors));
   });
 
   it.each([0.25, 0.7, 3])('divides the logits by the temperature %d', async (temperature) => {
