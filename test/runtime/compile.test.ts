@@ -48,6 +48,25 @@ onEveryBackend((backend) => {
       expect([...f(tf.tensor1d([1, 2])).dataSync()]).toEqual([3, 12]);
     });
 
+    // Under XLA the narrower factor is transposed.
+    it.each([
+      { a: [7, 3], b: [7, 5], transposeB: false },
+      { a: [7, 5], b: [7, 3], transposeB: false },
+      { a: [2, 7, 5], b: [2, 7, 3], transposeB: false },
+      { a: [7, 5], b: [3, 7], transposeB: true },
+    ])('multiplies by a transposed first factor: $a^T, $b', ({ a, b, transposeB }) => {
+      const numbers = (shape: number[], step: number): tf.Tensor =>
+        tf.range(0, tf.util.sizeFromShape(shape)).mul(step).mod(11).reshape(shape);
+      const factors = [numbers(a, 3), numbers(b, 5)] as const;
+      using f = compile((x: tf.Tensor, y: tf.Tensor) => tf.matMul(x, y, true, transposeB), options);
+      const axes = a.map((_, i) => (i < a.length - 2 ? i : 2 * a.length - 3 - i));
+      const expected = tf.matMul(factors[0].transpose(axes), factors[1], false, transposeB);
+      const product = f(...factors);
+      expect(product.shape).toEqual(expected.shape);
+      // Small integers: no rounding in any order.
+      expect([...product.dataSync()]).toEqual([...expected.dataSync()]);
+    });
+
     it('uses tensors from outside, also such as no op has used yet', () => {
       const outside = tf.tensor1d([1, 2]);
       using f = compile((x: tf.Tensor) => x.add(outside).add(outside), options);

@@ -32,17 +32,10 @@ const int32 = (values: number | readonly number[]): tf.Tensor => tf.tensor(value
 
 const KERNELS: Record<string, Kernel> = {
   BatchMatMul: (inputs, backend, { transposeA, transposeB }) => {
-    const [a, b] = [given(inputs, 'a'), given(inputs, 'b')];
-    const apart = transposeA === true && isSlowTransposed(a, backend);
-    const attributes = [
-      type('T', a.dtype),
-      bool('adj_x', transposeA === true && !apart),
-      bool('adj_y', transposeB as boolean),
-    ];
-    return backend.executeSingleOutput('BatchMatMulV2', attributes, [
-      apart ? transposeApart(a, backend) : a,
-      b,
-    ]);
+    const factors = [given(inputs, 'a'), given(inputs, 'b')] as const;
+    return transposeA === true && isSlowTransposed(factors[0], backend)
+      ? transposedProduct(...factors, transposeB as boolean, backend)
+      : product(...factors, transposeA as boolean, transposeB as boolean, backend);
   },
   // tfjs-node reads the indices back to check them, which a trace cannot: there TensorFlow does, XLA clamps them.
   GatherV2: (inputs, backend, { axis, batchDims }) => {
@@ -192,22 +185,46 @@ const KERNELS: Record<string, Kernel> = {
   ),
 };
 
+const product = (
+  a: tf.Tensor,
+  b: tf.Tensor,
+  transposeA: boolean,
+  transposeB: boolean,
+  backend: TensorFlowBackend,
+): tf.Tensor =>
+  backend.executeSingleOutput(
+    'BatchMatMulV2',
+    [type('T', a.dtype), bool('adj_x', transposeA), bool('adj_y', transposeB)],
+    [a, b],
+  );
+
 /*
  * XLA has no fast product on the CPU for a transposed first factor: [1024, 1024]^T [1024, 256] takes 4.6 ms, and 2.8 ms
- * where it is transposed before. The barrier keeps XLA from putting both together again.
+ * where it is transposed before. Its transpose is slow as well, so that the narrower factor is taken, if need be by
+ * a^T b = (b^T a)^T: [508, 2048]^T [508, 64] in 1.6 instead of 2.8 ms. Barriers keep XLA from putting both together again.
  */
+function transposedProduct(
+  a: tf.Tensor,
+  b: tf.Tensor,
+  transposeB: boolean,
+  backend: TensorFlowBackend,
+): tf.Tensor {
+  const times = (x: tf.Tensor, y: tf.Tensor): tf.Tensor =>
+    product(apart(transposed(x), backend), y, false, transposeB, backend);
+  const isWider = (a.shape.at(-1) as number) > (b.shape.at(-1) as number);
+  return isWider && !transposeB ? transposed(apart(times(b, a), backend)) : times(a, b);
+}
+
 const isSlowTransposed = (a: tf.Tensor, { binding }: TensorFlowBackend): boolean =>
   binding.trace?.xla === true && !binding.isUsingGpuDevice() && a.dtype === 'float32';
 
-function transposeApart(a: tf.Tensor, backend: TensorFlowBackend): tf.Tensor {
-  const axes = a.shape.map((_, i) => i);
-  const transposed = tf.transpose(a, [...axes.slice(0, -2), ...axes.slice(-2).reverse()]);
-  return backend.executeSingleOutput(
-    'XlaOptimizationBarrier',
-    [typeAttribute('T', [DType.FLOAT])],
-    [transposed],
-  );
+function transposed(x: tf.Tensor): tf.Tensor {
+  const axes = x.shape.map((_, i) => i);
+  return tf.transpose(x, [...axes.slice(0, -2), ...axes.slice(-2).reverse()]);
 }
+
+const apart = (x: tf.Tensor, backend: TensorFlowBackend): tf.Tensor =>
+  backend.executeSingleOutput('XlaOptimizationBarrier', [typeAttribute('T', [DType.FLOAT])], [x]);
 
 function assertIndices(indices: tf.Tensor, size: number): void {
   for (const index of indices.dataSync()) {
