@@ -266,6 +266,30 @@ describe('a variable on tensorflow', () => {
       for (const { variable } of sides) variable.dispose();
     },
   );
+
+  // TensorFlow's own op for it would have every later read copy the whole variable.
+  it.each(['eager', 'graph', 'xla'])(
+    'reads a variable without a copy after rows of it were gathered (%s)',
+    (way) => {
+      const prepare = (mebibytes: number): { run: () => number; variable: Variable } => {
+        const variable = Variable.fromTensor(tf.zeros([mebibytes * 256, 1024]));
+        const eager = (indices: tf.Tensor): tf.Tensor => variable.gather(indices);
+        using gather = way === 'eager' ? undefined : compile(eager, { xla: way === 'xla' });
+        tf.dispose((gather ?? eager)(tf.tensor1d([0, 1], 'int32')));
+        const run = (): number => {
+          const start = process.hrtime.bigint();
+          variable.read().dispose();
+          return Number(process.hrtime.bigint() - start) / 1e6;
+        };
+        return { run, variable };
+      };
+      const sides = [prepare(1), prepare(64)];
+      const [small, large] = compareTimes(sides.map(({ run }) => run));
+      console.log(`read after a gather: 1 MiB ${small.toFixed(3)} ms, 64 MiB ${large.toFixed(3)} ms`);
+      expect(large).toBeLessThan(2 * small);
+      for (const { variable } of sides) variable.dispose();
+    },
+  );
 });
 
 /* The lower quartiles of two times, taken in turns, so that what else the machine does falls on both. */

@@ -107,17 +107,26 @@ export class ResourceStorage implements VariableStorage {
   }
 
   gather(indices: tf.Tensor): tf.Tensor {
-    const dtype = this.dtype === 'int32' ? DType.INT32 : DType.FLOAT;
+    const kept = DTYPES[this.dtype];
     const attributes = [
       intAttribute('batch_dims', 0),
-      boolAttribute('validate_indices', true),
-      typeAttribute('dtype', DTYPES[this.dtype]),
+      typeAttribute('Tparams', kept),
       typeAttribute('Tindices', DType.INT32),
+      typeAttribute('Taxis', DType.INT32),
     ];
-    const shape = [...indices.shape, ...this.shape.slice(1)];
-    return rawOps(this.backend, ({ op }) => {
-      const rows = op('ResourceGather', attributes, [this.id, this.backend.idOf(indices)], shape);
-      return cast(op, rows, DTYPES[this.dtype], dtype);
+    return rawOps(this.backend, ({ op, constant }) => {
+      // Not ResourceGather: from then on TensorFlow would copy the whole variable whenever it is read.
+      const inputs = [
+        this.readRaw(op),
+        this.backend.idOf(indices),
+        constant(DType.INT32, [], Int32Array.of(0)),
+      ];
+      return cast(
+        op,
+        op('GatherV2', attributes, inputs),
+        kept,
+        this.dtype === 'int32' ? DType.INT32 : DType.FLOAT,
+      );
     });
   }
 
