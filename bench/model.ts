@@ -1,11 +1,12 @@
 /*
  * Races small models with torch and transformers (bench/peers/torch_reference.py): A B A B, a process each, ratios of
- * medians; of SFT steps also peaks of resident memory, and how fast a step multiplies beside products alone. What is measured
+ * medians; of SFT steps also peaks of resident memory, and what their products take alone. What is measured
  * is built as the package is. `npm run bench:model`; torch runs if VIRTUAL_ENV or .venv has torch and transformers.
  */
 import { fileURLToPath } from 'node:url';
 import { bundle } from '../scripts/bundle.ts';
 import { findPython, measure } from './support/peer.ts';
+import { median } from './support/timing.ts';
 
 const SIZES = [
   { name: 'tiny', hidden: 64, layers: 4 },
@@ -24,18 +25,15 @@ const ROUNDS = 2;
 const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const python = findPython();
 
-/* What a process prints; the last two by ours, of an SFT step. */
+/* What a process prints; the last three by ours, of an SFT step. */
 interface Measured {
+  median_s: number;
   tokens_per_s_median: number;
   peak_rss_mb: number;
   step_flops: number;
-  product_flops: number;
+  best_flops: number;
+  products_s: number;
 }
-
-const middle = (values: number[]): number => {
-  const sorted = [...values].sort((a, b) => a - b);
-  return ((sorted[(sorted.length - 1) >> 1] as number) + (sorted[sorted.length >> 1] as number)) / 2;
-};
 
 await bundle({ smallModelWorker: 'bench/support/smallModelWorker.ts' }, 'dist/bench');
 const worker = path('../dist/bench/smallModelWorker.js');
@@ -51,7 +49,7 @@ for (const { name, hidden, layers } of SIZES) {
       const shape = ['--hidden', String(hidden), '--layers', String(layers)];
       theirs.push(measure(python, [path('peers/torch_reference.py'), ...shape, ...peer]) as Measured);
     }
-    const of = (runs: Measured[], figure: keyof Measured): number => middle(runs.map((run) => run[figure]));
+    const of = (runs: Measured[], figure: keyof Measured): number => median(runs.map((run) => run[figure]));
     const rates = (figure: keyof Measured): string[] => {
       const cells = [of(ours, figure).toFixed(0).padEnd(12)];
       if (theirs.length === 0) return cells;
@@ -64,10 +62,12 @@ for (const { name, hidden, layers } of SIZES) {
     console.log([name.padEnd(6), what.padEnd(11), ...rates('tokens_per_s_median')].join(' '));
     if (what !== 'sft') continue;
     console.log([name.padEnd(6), 'peak, MiB'.padEnd(11), ...rates('peak_rss_mb')].join(' '));
-    const [step, products] = [of(ours, 'step_flops') / 1e9, of(ours, 'product_flops') / 1e9];
+    const products = of(ours, 'products_s');
+    const times = (runs: Measured[]): string => (of(runs, 'median_s') / products).toFixed(2);
     console.log(
-      `${name.padEnd(6)} the step multiplies at ${step.toFixed(0)} GFLOP/s, products alone are at ${products.toFixed(0)}: ` +
-        `${(products / step).toFixed(2)} times`,
+      `${name.padEnd(6)} a step's products alone take ${(1e3 * products).toFixed(1)} ms; the step ${times(ours)} times that` +
+        `${theirs.length === 0 ? '' : `, torch's ${times(theirs)}`}; it multiplies at ` +
+        `${(of(ours, 'step_flops') / 1e9).toFixed(0)} GFLOP/s, the fastest of the products at ${(of(ours, 'best_flops') / 1e9).toFixed(0)}`,
     );
   }
 }

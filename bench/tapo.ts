@@ -4,6 +4,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { findPython, measure } from './support/peer.ts';
+import { median } from './support/timing.ts';
 
 const SIZES = [
   { name: 'tiny', hidden: 64, layers: 4 },
@@ -15,9 +16,6 @@ const path = (name: string): string => fileURLToPath(new URL(name, import.meta.u
 const python = findPython();
 
 type Seconds = Record<(typeof PHASES)[number], number>;
-
-const middle = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[values.length >> 1] as number;
 
 console.log('size   phase      finer1 s   torch s    torch / finer1');
 for (const { name, hidden, layers } of SIZES) {
@@ -32,10 +30,10 @@ for (const { name, hidden, layers } of SIZES) {
     theirs.push(measure(python, [path('peers/torch_tapo.py'), ...shape]) as Seconds);
   }
   for (const phase of PHASES) {
-    const own = middle(ours.map((one) => one[phase]));
+    const own = median(ours.map((one) => one[phase]));
     const cells = [name.padEnd(6), phase.slice(0, -2).padEnd(10), own.toFixed(3).padEnd(10)];
     if (theirs.length > 0) {
-      const peer = middle(theirs.map((one) => one[phase]));
+      const peer = median(theirs.map((one) => one[phase]));
       cells.push(peer.toFixed(3).padEnd(10), (peer / own).toFixed(2));
     }
     console.log(cells.join(' '));

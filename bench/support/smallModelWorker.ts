@@ -1,7 +1,7 @@
 /*
  * One measurement of a small model in a process of its own. Arguments: hidden size, layers, and `score`, `gradient`,
  * `sft` (a step: gradient, clipping and AdamW), `generate-1` or `generate-8`. Prints the medians and the peak of resident
- * memory (MiB) as one line of JSON, and of `sft` operations a second in the products of a step, and in products alone.
+ * memory (MiB) as one line of JSON, and of `sft` what a step's products take alone.
  */
 import * as tf from '@tensorflow/tfjs';
 import { generate } from '../../src/model/generate.ts';
@@ -12,8 +12,9 @@ import { lossAndGradients } from '../../src/train/loss.ts';
 import { createOptimiser } from '../../src/train/optimiser.ts';
 import { createVjp } from '../../src/train/vjp.ts';
 import { peakMiB } from './memory.ts';
-import { gradientOperations, productRate } from './productRate.ts';
+import { measureProducts } from './productRate.ts';
 import { buildSmallModel, smallInputs } from './smallModel.ts';
+import { median } from './timing.ts';
 
 const [hidden = '64', layers = '4', what = 'score', repeats = '5'] = process.argv.slice(2);
 const [LENGTH, NEW_TOKENS, PROMPT, WARM_UP] = [256, 64, 22, 2];
@@ -69,18 +70,19 @@ async function once(): Promise<{ seconds: number; tokens: number }> {
 for (let i = 0; i < WARM_UP; i++) await once();
 const runs: { seconds: number; tokens: number }[] = [];
 for (let i = 0; i < Number(repeats); i++) runs.push(await once());
-const seconds = runs.map((run) => run.seconds).sort((a, b) => a - b);
-const median = seconds[Math.floor(seconds.length / 2)] as number;
-const tokens = runs[0]?.tokens as number;
+const seconds = runs.map((run) => run.seconds);
+const middle = median(seconds);
 const result: Record<string, number | undefined> = {
-  median_s: median,
-  min_s: seconds[0],
-  tokens_per_s_median: tokens / median,
+  median_s: middle,
+  min_s: Math.min(...seconds),
+  tokens_per_s_median: (runs[0]?.tokens as number) / middle,
   peak_rss_mb: peakMiB(),
 };
 if (what === 'sft') {
   const supervised = (labels[0] ?? []).filter((label) => label >= 0).length;
-  result.step_flops = gradientOperations(model, batch, LENGTH, supervised) / median;
-  result.product_flops = productRate(batch * LENGTH, Number(hidden));
+  const products = measureProducts(model, { rows: batch, length: LENGTH, supervised });
+  result.step_flops = products.operations / middle;
+  result.best_flops = products.best;
+  result.products_s = products.seconds;
 }
 process.stdout.write(`${JSON.stringify(result)}\n`);

@@ -15,6 +15,7 @@ import { createUpdater } from '../../src/tapo/update.ts';
 import { createAccumulator } from '../../src/train/accumulate.ts';
 import { createOptimiser } from '../../src/train/optimiser.ts';
 import { buildSmallModel, smallInputs } from './smallModel.ts';
+import { median } from './timing.ts';
 
 const [hidden = '64', layers = '4', repeats = '3'] = process.argv.slice(2);
 const [PROMPTS, LENGTH, NEW_TOKENS, WARM_UP] = [16, 64, 64, 2];
@@ -112,8 +113,6 @@ async function step(number: number): Promise<[rollout: number, score: number, up
 for (let i = 0; i < WARM_UP; i++) await step(i);
 const runs: [number, number, number][] = [];
 for (let i = 0; i < Number(repeats); i++) runs.push(await step(WARM_UP + i));
-const median = (values: number[]): number =>
-  values.sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;
 const [rollout_s, score_s, update_s] = [0, 1, 2].map((phase) =>
   median(runs.map((run) => run[phase] as number)),
 );

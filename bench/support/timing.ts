@@ -13,7 +13,11 @@ export function quantile(values: readonly number[], q: number): number {
   return sorted[Math.round(q * (sorted.length - 1))] ?? NaN;
 }
 
-export const median = (values: readonly number[]): number => quantile(values, 0.5);
+/** The mean of the middle two, where their number is even. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return ((sorted[(sorted.length - 1) >> 1] ?? NaN) + (sorted[sorted.length >> 1] ?? NaN)) / 2;
+}
 
 /** A row of a table, padded. */
 export const row = (...cells: (string | number)[]): string =>

@@ -124,7 +124,16 @@ async function classifyOne(
   }
 }
 
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+const percent = (share: number, digits = 1): string => `${(100 * share).toFixed(digits)} %`;
+
+/* Two that differ, with as many digits as it takes to see it. */
+function apart(share: number, other: number): [string, string] {
+  for (let digits = 1; ; digits++) {
+    const texts: [string, string] = [percent(share, digits), percent(other, digits)];
+    if (texts[0] !== texts[1] || digits === MOST_DIGITS) return texts;
+  }
+}
+const MOST_DIGITS = 12;
 
 /* `picture: name (91.2 %; next: other name, 6.0 %)` */
 function inWords({ image, label, probabilities, minProbability, refused }: ClassifyRecord): string {
@@ -134,7 +143,8 @@ function inWords({ image, label, probabilities, minProbability, refused }: Class
     [string, number],
   ];
   const runnerUp = `next: ${next[0]}, ${percent(next[1])}`;
+  const [probability, least] = apart(best[1], minProbability);
   return refused
-    ? `${image.path}: refused (${best[0]}, ${percent(best[1])}, is below ${percent(minProbability)}; ${runnerUp})\n`
+    ? `${image.path}: refused (${best[0]}, ${probability}, is below ${least}; ${runnerUp})\n`
     : `${image.path}: ${label} (${percent(best[1])}; ${runnerUp})\n`;
 }

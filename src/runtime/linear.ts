@@ -1,6 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
 import { ConfigError } from '../common/errors.ts';
-import { readInstructionSets } from '../common/machine.ts';
 import { currentTensorFlow } from './tensorflow/backend.ts';
 import { type Compute, multiplyByVariable, multiplyRounded, roundsFactors } from './tensorflow/multiply.ts';
 import type { Variable } from './variable.ts';
@@ -92,15 +91,6 @@ export function matMul(
     ? multiplyRounded(backend, a, b, transposeA, transposeB)
     : tf.matMul(a, b, transposeA, transposeB);
 }
-
-/**
- * Whether a function of many products is faster as a graph than compiled by XLA, for all that XLA saves between them. So
- * it is on processors with AVX-512, where oneDNN multiplies up to twice as fast as XLA: the gradient of a model of width
- * 256 takes 0.40 instead of 0.49 s, of width 128 as long either way, of width 64 57 instead of 49 ms.
- */
-export const isFasterAsGraph = (width: number): boolean =>
-  width > 128 && HAS_AVX512 && currentTensorFlow()?.binding.isUsingGpuDevice() === false;
-const HAS_AVX512 = readInstructionSets()?.includes('avx512f') ?? false;
 
 /* x weight^T, or x weight */
 function multiply(x: tf.Tensor2D, weight: Variable, transpose: boolean, compute: Compute): tf.Tensor {

@@ -6,8 +6,8 @@ import type { Qwen25VL } from '../model/qwen25vl.ts';
 import { chunksOf, embedTokens, type TextInputs } from '../model/textModel.ts';
 import { logProbsVjp } from '../ops/logProbs.ts';
 import { rmsNorm } from '../ops/rmsNorm.ts';
-import { isFasterAsGraph, linearVjp, matMul } from '../runtime/linear.ts';
-import type { Compute } from '../runtime/tensorflow/multiply.ts';
+import { linearVjp, matMul } from '../runtime/linear.ts';
+import { type Compute, isFasterAsGraph } from '../runtime/tensorflow/multiply.ts';
 import { Variable } from '../runtime/variable.ts';
 import type { Checkpointing, CoefficientData, CoefficientsOf, Gradients } from './vjp.ts';
 

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import { readInstructionSets } from '../../common/machine.ts';
 import type { Stored } from '../storage.ts';
 import { boolAttribute, typeAttribute } from './attributes.ts';
-import type { TensorFlowBackend } from './backend.ts';
+import { currentTensorFlow, type TensorFlowBackend } from './backend.ts';
 import type { TensorMetadata } from './binding.ts';
 import { DType } from './dtypes.ts';
 import { type DefinedFunction, defineFunction, type TensorSpec } from './function.ts';
@@ -25,6 +25,15 @@ const isForXla = (rows: number, transpose: boolean): boolean => rows === 1 && tr
  */
 const instructions = readInstructionSets() ?? [];
 const HAS_BFLOAT16_PRODUCTS = ['avx512_bf16', 'amx_bf16', 'bf16'].some((name) => instructions.includes(name));
+const HAS_AVX512 = instructions.includes('avx512f');
+
+/**
+ * Whether a function of many products is faster as a graph than compiled by XLA, for all that XLA saves between them. So
+ * it is on processors with AVX-512, where oneDNN multiplies up to twice as fast as XLA: the gradient of a model of width
+ * 256 takes 0.40 instead of 0.49 s, of width 128 as long either way, of width 64 57 instead of 42 ms.
+ */
+export const isFasterAsGraph = (width: number): boolean =>
+  width > 128 && HAS_AVX512 && currentTensorFlow()?.binding.isUsingGpuDevice() === false;
 
 /**
  * Whether what is multiplied is rounded to bfloat16: where that is asked for, and faster.
