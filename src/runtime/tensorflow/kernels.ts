@@ -201,7 +201,9 @@ const product = (
 /*
  * XLA has no fast product on the CPU for a transposed first factor: [1024, 1024]^T [1024, 256] takes 4.6 ms, and 2.8 ms
  * where it is transposed before. Its transpose is slow as well, so that the narrower factor is taken, if need be by
- * a^T b = (b^T a)^T: [508, 2048]^T [508, 64] in 1.6 instead of 2.8 ms. Barriers keep XLA from putting both together again.
+ * a^T b = (b^T a)^T: [508, 2048]^T [508, 64] in 1.6 instead of 2.8 ms. Not so in a batch: XLA may want to lay out its result
+ * transposed, and then ends the process (dot_op_emitter.cc, IsMonotonicWithDim0Major). Barriers keep XLA from putting both
+ * together again.
  */
 function transposedProduct(
   a: tf.Tensor,
@@ -211,8 +213,8 @@ function transposedProduct(
 ): tf.Tensor {
   const times = (x: tf.Tensor, y: tf.Tensor): tf.Tensor =>
     product(apart(transposed(x), backend), y, false, transposeB, backend);
-  const isWider = (a.shape.at(-1) as number) > (b.shape.at(-1) as number);
-  return isWider && !transposeB ? transposed(apart(times(b, a), backend)) : times(a, b);
+  const isWider = a.rank === 2 && !transposeB && (a.shape.at(-1) as number) > (b.shape.at(-1) as number);
+  return isWider ? transposed(apart(times(b, a), backend)) : times(a, b);
 }
 
 const isSlowTransposed = (a: tf.Tensor, { binding }: TensorFlowBackend): boolean =>
