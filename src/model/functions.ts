@@ -40,12 +40,17 @@ export function createFunctions(fused: boolean) {
   };
 }
 
-/** The parameters whose names begin with `prefix`, by the rest of their names. */
+/**
+ * The parameters whose names begin with `prefix`, by the rest of their names and in their order, whatever the order in the
+ * files: layers of one shape are then one function.
+ */
 export function flatPart<W extends Weight>(
   parameters: ReadonlyMap<string, W>,
   prefix: string,
 ): FlatParameters<W> {
-  const part = [...parameters].filter(([name]) => name.startsWith(prefix));
+  const part = [...parameters]
+    .filter(([name]) => name.startsWith(prefix))
+    .sort(([a], [b]) => (a < b ? -1 : 1));
   return Object.fromEntries(part.map(([name, variable]) => [name.slice(prefix.length), variable]));
 }
 

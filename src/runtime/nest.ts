@@ -16,7 +16,11 @@ const isTensor = (value: unknown): value is tf.Tensor => value instanceof tf.Ten
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !isTensor(value) && !(value instanceof Variable);
 
-/** Takes the tensors and variables out of a nested structure, depth first. */
+/* By name, so that a record's order makes no other structure. */
+const entriesOf = (record: Record<string, unknown>): [string, unknown][] =>
+  Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1));
+
+/** Takes the tensors and variables out of a nested structure, depth first; records by the order of their names. */
 export function flatten(nest: unknown): Flat {
   const flat: Flat = { tensors: [], variables: [], key: '' };
   const visit = (value: unknown): string => {
@@ -31,7 +35,7 @@ export function flatten(nest: unknown): Flat {
     }
     if (Array.isArray(value)) return `[${value.map(visit).join()}]`;
     if (isRecord(value)) {
-      return `{${Object.entries(value)
+      return `{${entriesOf(value)
         .map(([name, item]) => `${JSON.stringify(name)}:${visit(item)}`)
         .join()}}`;
     }
@@ -52,7 +56,7 @@ export function mapNest<T>(
     if (value instanceof Variable) return variable(value);
     if (Array.isArray(value)) return value.map(visit);
     if (isRecord(value)) {
-      return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, visit(item)]));
+      return Object.fromEntries(entriesOf(value).map(([name, item]) => [name, visit(item)]));
     }
     return value;
   };

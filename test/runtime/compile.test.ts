@@ -152,6 +152,19 @@ onEveryBackend((backend) => {
 describe('compile on tensorflow', () => {
   useBackend('tensorflow');
 
+  it('traces once for records of one structure, whatever the order of their names', () => {
+    const layer = ({ a, b }: Record<'a' | 'b', tf.Tensor>): Record<'sum' | 'half', tf.Tensor> => ({
+      sum: tf.add(a, b),
+      half: tf.div(a, 2),
+    });
+    using f = compile(layer);
+    const [a, b] = [tf.scalar(4), tf.tensor1d([1, 2])];
+    for (const result of [f({ a, b }), f({ b, a })]) {
+      expect([...result.sum.dataSync(), ...result.half.dataSync()]).toEqual([5, 6, 2]);
+    }
+    expect(f.traces).toBe(1);
+  });
+
   it('traces once for each signature', () => {
     using f = compile((x: tf.Tensor) => x.add(1));
     f(tf.zeros([2]));
