@@ -10,8 +10,8 @@ export interface CompileOptions {
   /** the function's name in messages; its JavaScript name if none is given */
   name?: string;
   /**
-   * Compile with XLA rather than run as a TensorFlow graph. Default: on a GPU. On a CPU a graph is faster for
-   * products of many rows, XLA for products of one row and for many small element-wise ops.
+   * Compile with XLA rather than run as a TensorFlow graph, the default. A graph is there at once, and faster for products
+   * of many rows on a CPU; XLA is faster for many small ops, and on a GPU takes a second or two for each signature.
    */
   xla?: boolean;
 }
@@ -50,7 +50,7 @@ interface Traced<R> {
  */
 export function compile<A extends unknown[], R>(
   fn: (...args: A) => R,
-  { name = fn.name || 'compiled', xla }: CompileOptions = {},
+  { name = fn.name || 'compiled', xla = false }: CompileOptions = {},
 ): Compiled<A, R> {
   const cache = new Map<string, Traced<R>>();
   let cachedFor: TensorFlowBackend | undefined;
@@ -67,8 +67,7 @@ export function compile<A extends unknown[], R>(
   const lookUp = (backend: TensorFlowBackend, key: string, args: A): Traced<R> => {
     if (backend !== cachedFor) dispose();
     cachedFor = backend;
-    const traced =
-      cache.get(key) ?? trace(backend, name, xla ?? backend.binding.isUsingGpuDevice(), fn, args);
+    const traced = cache.get(key) ?? trace(backend, name, xla, fn, args);
     if (!cache.delete(key)) traces++;
     cache.set(key, traced); // The last in the map is the one used last.
     if (cache.size > MAX_SIGNATURES) release(cache.keys().next().value as string);

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { BackendError } from '../common/errors.ts';
 import { compile } from './compile.ts';
-import { currentTensorFlow } from './tensorflow/backend.ts';
+import { currentTensorFlow, isOnGpu } from './tensorflow/backend.ts';
 
 /** How fast a backend is. */
 export interface Speed {
@@ -34,7 +34,7 @@ export async function measureBackend(): Promise<Speed> {
 }
 
 async function matmulGflops(): Promise<number> {
-  const size = currentTensorFlow()?.binding.isUsingGpuDevice() === true ? 4096 : 512;
+  const size = isOnGpu() ? 4096 : 512;
   const a = tf.randomNormal<tf.Rank.R2>([size, size]);
   const us = await microsecondsPer(() => tf.matMul(a, a));
   a.dispose();

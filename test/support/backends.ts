@@ -12,8 +12,7 @@ export function countTensors(): { tensors: number; handles: number } {
   };
 }
 
-/** Whether the tests run on a GPU. */
-export const isOnGpu = (): boolean => currentTensorFlow()?.binding.isUsingGpuDevice() ?? false;
+export { isOnGpu } from '../../src/runtime/tensorflow/backend.ts';
 
 /** Sets the backend for the tests of a file or group, and asserts that none of them leaves a tensor behind. */
 export function useBackend(name: 'tensorflow' | 'wasm'): void {

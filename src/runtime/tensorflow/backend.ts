@@ -101,3 +101,6 @@ export function currentTensorFlow(): TensorFlowBackend | undefined {
   const backend = tf.engine().backendName === BACKEND_NAME ? tf.backend() : undefined;
   return backend instanceof TensorFlowBackend ? backend : undefined;
 }
+
+/** Whether tfjs computes on a GPU now. */
+export const isOnGpu = (): boolean => currentTensorFlow()?.binding.isUsingGpuDevice() === true;

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import { readInstructionSets } from '../../common/machine.ts';
 import type { Stored } from '../storage.ts';
 import { boolAttribute, typeAttribute } from './attributes.ts';
-import { currentTensorFlow, type TensorFlowBackend } from './backend.ts';
+import { isOnGpu, type TensorFlowBackend } from './backend.ts';
 import type { TensorMetadata } from './binding.ts';
 import { DType } from './dtypes.ts';
 import { type DefinedFunction, defineFunction, type TensorSpec } from './function.ts';
@@ -32,8 +32,7 @@ const HAS_AVX512 = instructions.includes('avx512f');
  * it is on processors with AVX-512, where oneDNN multiplies up to twice as fast as XLA: the gradient of a model of width
  * 256 takes 0.40 instead of 0.49 s, of width 128 as long either way, of width 64 57 instead of 42 ms.
  */
-export const isFasterAsGraph = (width: number): boolean =>
-  width > 128 && HAS_AVX512 && currentTensorFlow()?.binding.isUsingGpuDevice() === false;
+export const isFasterAsGraph = (width: number): boolean => width > 128 && HAS_AVX512 && !isOnGpu();
 
 /**
  * Whether what is multiplied is rounded to bfloat16: where that is asked for, and faster.
