@@ -42,7 +42,7 @@ export function createFunctions(fused: boolean) {
 
 /**
  * The parameters whose names begin with `prefix`, by the rest of their names and in their order, whatever the order in the
- * files: layers of one shape are then one function.
+ * files: lists of the names that are trained are then the same for all layers, which so share one function.
  */
 export function flatPart<W extends Weight>(
   parameters: ReadonlyMap<string, W>,
